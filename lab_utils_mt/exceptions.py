@@ -1,0 +1,51 @@
+"""Which errors can this package raise?
+
+::
+
+    LabUtilsError
+    ├── ConfigError              a setting cannot be used; also configparser.Error
+    ├── LockError                another server holds the PID file
+    ├── MessageError             the text is not a valid message or command
+    ├── ConnectionClosed         the other end is gone; also ConnectionError
+    │   └── ReplyLost            ... after the request, before its reply
+    │       └── ReplyTimeout     ... because the reply did not come in time; also TimeoutError
+    ├── DatabaseUnavailable      no session with the database can be had
+    ├── PoolTimeout              every session is lent, none came back in time
+    └── PoolClosed               the pool was closed
+
+An error with a second parent is caught by code that was written for ``lab_utils`` 0.5.x or for the
+library underneath. The last three are also psycopg2.OperationalError, so they are made in
+:mod:`lab_utils_mt.database`, where that driver is imported: a client needs no database driver.
+"""
+
+from __future__ import annotations
+
+import configparser
+
+
+class LabUtilsError(Exception):
+    """Any error of this package."""
+
+
+class ConfigError(LabUtilsError, configparser.Error):
+    """A setting cannot be used; the text names file, section and key."""
+
+
+class LockError(LabUtilsError):
+    """The PID file is held by another server, or cannot be used; the text names the owner."""
+
+
+class MessageError(LabUtilsError):
+    """A text is not a valid message: malformed, or refused by the command parser."""
+
+
+class ConnectionClosed(LabUtilsError, ConnectionError):
+    """The other end of the connection is gone, and nothing was left undecided by it."""
+
+
+class ReplyLost(ConnectionClosed):
+    """A request was sent, but its reply never came: the command may or may not have run."""
+
+
+class ReplyTimeout(ReplyLost, TimeoutError):
+    """The reply did not come in time: the command may still be running."""
