@@ -1,0 +1,1 @@
+"""How do bytes become messages, and messages bytes? No sockets, threads, clocks or logging."""

@@ -1,0 +1,86 @@
+"""How replies travel: every payload arrives as it left."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lab_utils_mt._wire.replies import ReplyReader, encode_reply
+
+
+def read(stream: bytes, sizes: list[int], legacy: bool = False) -> ReplyReader:
+    """Feed a stream in pieces."""
+    reader, at = ReplyReader(legacy), 0
+    while at < len(stream):
+        size = sizes[at % len(sizes)]
+        reader.receive_data(stream[at : at + size])
+        at += size
+    return reader
+
+
+@given(
+    st.one_of(st.binary(max_size=300), st.text(max_size=300)),
+    st.lists(st.integers(1, 40), min_size=1, max_size=9),
+)
+def test_any_payload_arrives_as_it_left(payload: str | bytes, sizes: list[int]) -> None:
+    """Whatever the network does to the bytes."""
+    reader = read(encode_reply(payload), sizes)
+
+    assert reader.reply == (payload if isinstance(payload, bytes) else payload.encode())
+    assert not reader.surplus
+
+
+@pytest.mark.parametrize(
+    ("payload", "stream"),
+    [
+        ("at 3.5 mm", b"at 3.5 mm\n"),
+        ("", b"\n"),
+        ("two\nlines", b"#19two\nlines\n"),
+        ("#1 is a number", b"#214#1 is a number\n"),
+        ("# is none", b"# is none\n"),
+        (b"\x00\n", b"#12\x00\n\n"),
+        (b"", b"#10\n"),
+    ],
+)
+def test_the_form_of_a_reply(payload: str | bytes, stream: bytes) -> None:
+    """A line of text is a line; everything else is an IEEE 488.2 block."""
+    assert encode_reply(payload) == stream
+
+
+def test_a_lone_surrogate_cannot_be_sent() -> None:
+    """The caller must say something else."""
+    with pytest.raises(UnicodeEncodeError):
+        encode_reply("\ud800")
+
+
+def test_text_up_to_the_end_of_the_stream_is_a_reply_by_an_old_server() -> None:
+    """0.5.x sends no newline and closes."""
+    reader = read(b"Goodbye!", [3])
+
+    assert reader.reply is None
+    assert reader.end_of_stream() == b"Goodbye!"
+
+
+def test_lines_by_an_old_server_are_one_reply() -> None:
+    """What follows the first line tells that it was not all."""
+    reader = read(b"one\ntwo\nthree", [100])
+
+    assert reader.surplus
+    reader.treat_as_legacy()
+    reader.receive_data(b"\n")
+    assert reader.reply is None
+    assert reader.end_of_stream() == b"one\ntwo\nthree\n"
+
+
+def test_a_block_that_is_cut_off_is_no_reply() -> None:
+    """Half an answer is worse than none."""
+    reader = read(b"#3100abc", [100])
+
+    assert reader.reply is None
+    assert reader.end_of_stream() is None
+
+
+def test_what_only_looks_like_a_block_is_a_line() -> None:
+    """An old server may begin a reply so."""
+    assert read(b"#5 is broken\n", [1]).reply == b"#5 is broken"
