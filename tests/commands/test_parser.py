@@ -1,0 +1,101 @@
+"""The manual of a server, and a parser that never ends the process."""
+
+from __future__ import annotations
+
+import argparse
+
+import pytest
+
+from lab_utils_mt._commands.parser import ArgumentParser, HelpRequested
+from lab_utils_mt.exceptions import MessageError
+
+
+def stage_parser() -> ArgumentParser:
+    """Return a parser with every kind of argument."""
+    parser = ArgumentParser(prog="daemon", description="A stage.", epilog="The end.")
+    commands = parser.add_subparsers(title="command")
+    move = commands.add_parser("move", description="moves the stage")
+    move.add_argument("axis", choices=["x", "y"], help="which axis")
+    move.add_argument("position", type=float, nargs="?", default=0.0, help="where to, 100%% sure")
+    move.add_argument(
+        "-s", "--speed", type=int, default=5, help="in mm/s, %(default)s if not given"
+    )
+    move.add_argument("--mode", choices=["slow", "fast"], default="slow", help="how")
+    move.add_argument("--window", nargs=2, metavar=("LOW", "HIGH"), required=True)
+    move.add_argument("--dry", action="store_true", help="only pretend")
+    move.add_argument("--secret", help=argparse.SUPPRESS)
+    commands.add_parser("park", help="parks the stage")
+    lamp = commands.add_parser("lamp").add_subparsers()
+    lamp.add_parser("on", description="switches it on").add_argument("watt", nargs="+")
+    return parser
+
+
+def test_the_manual_tells_everything() -> None:
+    """Every command, its arguments, their choices, defaults and help texts."""
+    lines = [" ".join(line.split()) for line in stage_parser().full_help().splitlines()]
+
+    assert lines[:2] == ["DAEMON HELP", "A stage."]
+    assert lines[-1] == "The end."
+    for expected in (
+        "move moves the stage",
+        "axis which axis (one of x, y)",
+        "[position] where to, 100% sure (default 0.0)",
+        "[-s, --speed SPEED] in mm/s, 5 if not given",
+        "[--mode MODE] how (one of slow, fast; default slow)",
+        "--window LOW HIGH",
+        "[--dry] only pretend",
+        "park parks the stage",
+        "lamp",
+        "on switches it on",
+        "watt ...",
+    ):
+        assert expected in lines
+    assert not any("secret" in line for line in lines[3:])
+
+
+def test_the_manual_does_not_depend_on_the_servers_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is read at the other end of a connection."""
+    wide = stage_parser().full_help()
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+
+    assert stage_parser().full_help() == wide
+    assert "\x1b" not in wide
+
+
+@pytest.mark.parametrize(
+    "words", [["move"], ["move", "z"], ["fly"], ["move", "x", "1", "--speed", "fast"], ["--what"]]
+)
+def test_wrong_words_raise_and_print_nothing(
+    words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """argparse itself would print to the server's terminal and end its thread."""
+    with pytest.raises(MessageError):
+        stage_parser().parse_args(words)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_stock_argparse_ends_the_process() -> None:
+    """The fault that the class exists for."""
+    with pytest.raises(SystemExit):
+        argparse.ArgumentParser().parse_args(["surplus"])
+
+
+def test_a_commands_own_help_option_is_answered() -> None:
+    """A 0.5.x daemon may add ``--help`` to a command."""
+    parser = ArgumentParser(prog="daemon")
+    parser.add_subparsers().add_parser("move", add_help=True, description="moves it")
+
+    with pytest.raises(HelpRequested, match="moves it"):
+        parser.parse_args(["move", "--help"])
+
+
+def test_a_version_option_cannot_end_the_process() -> None:
+    """Its text goes to the server's terminal, its exit nowhere."""
+    parser = ArgumentParser(prog="daemon")
+    parser.add_argument("--version", action="version", version="7")
+
+    with pytest.raises(MessageError, match="asked to exit"):
+        parser.parse_args(["--version"])
