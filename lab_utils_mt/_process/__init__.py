@@ -1,0 +1,1 @@
+"""What makes a program one well-behaved process: its PID file and its signals."""
