@@ -1,0 +1,1 @@
+"""Where log records go, and what they look like there."""

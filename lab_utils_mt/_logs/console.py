@@ -1,0 +1,121 @@
+"""How does a person at the screen see what the program does?
+
+In colour if it is a person who looks, plainly if it is a file; and whatever the encoding of the
+screen, with no record lost.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, ClassVar, TextIO
+
+import colorama
+from colorama.ansi import CSI, AnsiBack, AnsiFore
+
+from .line import LineFormatter, escape
+
+if TYPE_CHECKING:
+    _StreamHandler = logging.StreamHandler[TextIO]
+else:
+    _StreamHandler = logging.StreamHandler  # takes no parameter before Python 3.11
+
+_LAYOUT = "%(asctime)s  %(name)-20s %(message)s"
+_TIME = "%Y-%m-%d %H:%M:%S"
+
+
+class ColoredFormatter(LineFormatter):
+    """Write the level's name in colour, padded to 9 columns, before the formatted record.
+
+    Attributes:
+        colour_map: The colour's name for each level's name.
+        colours: The terminal code for each colour's name.
+        prefix: What comes before a code.
+        suffix: What ends a colour.
+    """
+
+    colour_map: ClassVar[dict[str, str]] = {
+        "DEBUG": "bggrey",
+        "INFO": "cyan",
+        "SUCCESS": "green",
+        "WARNING": "yellow",
+        "ERROR": "red",
+        "CRITICAL": "bgred",
+        "EXCEPTION": "bgred",
+    }
+    colours: ClassVar[dict[str, int]] = {
+        "black": AnsiFore.BLACK,
+        "red": AnsiFore.RED,
+        "green": AnsiFore.GREEN,
+        "yellow": AnsiFore.YELLOW,
+        "blue": AnsiFore.BLUE,
+        "magenta": AnsiFore.MAGENTA,
+        "cyan": AnsiFore.CYAN,
+        "white": AnsiFore.WHITE,
+        "darkgrey": AnsiFore.LIGHTBLACK_EX,
+        "darkred": AnsiFore.RED,
+        "darkyellow": AnsiFore.YELLOW,
+        "lightgrey": AnsiFore.WHITE,
+        "lightred": AnsiFore.LIGHTRED_EX,
+        "lightyellow": AnsiFore.LIGHTYELLOW_EX,
+        "bgred": AnsiBack.RED,
+        "bggrey": AnsiBack.LIGHTBLACK_EX,
+    }
+    prefix: str = CSI
+    suffix: str = f"{CSI}0m"
+
+    def heading(self, level: str) -> str:
+        """Return the level's name in its colour; white, if it has none."""
+        name = escape(level)
+        colour = self.colours.get(self.colour_map.get(level, "white"), AnsiFore.WHITE)
+        return f"{self.prefix}{colour}m{name}{self.suffix}{self.padding(name)}"
+
+
+class ConsoleHandler(_StreamHandler):
+    """Write records to a stream, with ``\\u03a9`` for what its encoding does not have."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's text as far as the stream can take it."""
+        text = super().format(record)
+        # The stream's own error handling stays: others print to it, too.
+        encoding = getattr(self.stream, "encoding", None)
+        return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+
+
+def console_handler(
+    stream: TextIO | None = None, level: int | str = logging.INFO
+) -> logging.Handler:
+    """Make a handler that shows records on the console.
+
+    Colour is used on a terminal; never if ``NO_COLOR`` is set, always if ``FORCE_COLOR`` is.
+
+    Args:
+        stream: Where to write; the standard output by default.
+        level: The least level that is shown.
+
+    Returns:
+        The handler; one that does nothing if there is no standard output (``pythonw``, services).
+    """
+    # Before sys.stdout is read: on consoles older than Windows 10 this puts a translator there.
+    colorama.just_fix_windows_console()
+    target = sys.stdout if stream is None else stream
+    handler: logging.Handler
+    if target is None:
+        handler = logging.NullHandler()
+    else:
+        handler = ConsoleHandler(target)
+        kind = ColoredFormatter if _in_colour(target) else LineFormatter
+        handler.setFormatter(kind(_LAYOUT, _TIME))
+    handler.setLevel(level)
+    return handler
+
+
+def _in_colour(stream: TextIO) -> bool:
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    # What stands in for a missing standard output, in editors and services, may not have it.
+    isatty = getattr(stream, "isatty", None)
+    return bool(os.environ.get("TERM") != "dumb" and isatty and isatty())

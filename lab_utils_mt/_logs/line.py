@@ -1,0 +1,49 @@
+"""What does one event look like as text, and what can the text do to its reader?
+
+Log records carry text from clients. In the output every event begins with its level, in the first
+column; nothing else can begin there:
+
+* characters that do not print (control characters, escape sequences' ESC, line separators, bidi
+  overrides, lone surrogates) are written as ``\\x1b``, ``\\n``, ``\\u202e``;
+* a message is one line, whatever it holds; a traceback keeps its lines, each after ``  | ``.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+
+LEVEL_WIDTH = 9
+CONTINUATION = "\n  | "
+
+
+def escape(text: str) -> str:
+    """Make text harmless: one line, and nothing in it drives a terminal or reverses reading."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+class LineFormatter(logging.Formatter):
+    """Write the level's name, padded to 9 columns, before the formatted record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as text; the record, shared by all handlers, is not changed."""
+        # Formatting stores its results in the record; a copy takes them.
+        own = copy.copy(record)
+        own.msg, own.args = escape(record.getMessage()), None
+        lines = super().format(own).split("\n")
+        return self.heading(record.levelname) + CONTINUATION.join(map(escape, lines))
+
+    def heading(self, level: str) -> str:
+        """Return what stands before the text, 9 columns wide or, for long names, one more."""
+        name = escape(level)
+        return name + self.padding(name)
+
+    @staticmethod
+    def padding(name: str) -> str:
+        """Return the blanks that follow a level's name."""
+        return " " * max(1, LEVEL_WIDTH - len(name))

@@ -1,0 +1,190 @@
+"""Does the console get colour where a person looks, and every record?"""
+
+import io
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import colorama
+import pytest
+
+import lab_utils_mt.exceptions
+from lab_utils_mt._logs.console import ColoredFormatter, console_handler
+
+PACKAGE_FOLDER = str(Path(lab_utils_mt.exceptions.__file__).parent.parent)
+PROGRAM = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from lab_utils_mt import custom_logging
+logger = custom_logging.getLogger("c")
+logger.setLevel("INFO")
+logger.addHandler(custom_logging.console_handler())
+logger.success("\\u03a9 \\u2192 \\u2713")
+logger.info("last")
+"""
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch):
+    """What the runner of the tests prefers does not count."""
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+
+@pytest.fixture
+def terminal():
+    """Both ends of a pseudo-terminal: a function that reads, a stream that writes."""
+    openpty = getattr(os, "openpty", None)
+    if openpty is None:
+        pytest.skip("needs a pseudo-terminal")
+    reading, writing = openpty()
+    with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123
+        yield lambda: os.read(reading, 4096).decode(), stream
+    os.close(reading)
+
+
+def make_record(message, level=logging.INFO):
+    """A record as a logger makes it."""
+    return logging.LogRecord("n", level, "p.py", 1, message, (), None)
+
+
+def show(stream, message="hi"):
+    """Send one record through a new handler."""
+    console_handler(stream).handle(make_record(message))
+
+
+@pytest.mark.parametrize(
+    ("level", "code"),
+    [
+        (logging.DEBUG, colorama.Back.LIGHTBLACK_EX),
+        (logging.INFO, colorama.Fore.CYAN),
+        (25, colorama.Fore.GREEN),
+        (logging.WARNING, colorama.Fore.YELLOW),
+        (logging.ERROR, colorama.Fore.RED),
+        (logging.CRITICAL, colorama.Back.RED),
+        (7, colorama.Fore.WHITE),
+    ],
+)
+def test_the_level_is_coloured_and_padded_to_nine_columns(level, code):
+    """Codes as colorama has them."""
+    name = logging.getLevelName(level)
+    out = ColoredFormatter("%(message)s").format(make_record("hi", level))
+    assert out == f"{code}{name}{colorama.Style.RESET_ALL}{' ' * (9 - len(name))}hi"
+
+
+def test_the_documented_attributes_can_be_changed():
+    """On the class or on one formatter."""
+    formatter = ColoredFormatter(fmt="%(message)s", datefmt=None, style="%")
+    assert (formatter.prefix, formatter.suffix) == ("\x1b[", "\x1b[0m")
+    formatter.colour_map = {"INFO": "magenta", "ERROR": "no such colour"}
+    formatter.prefix, formatter.suffix = "<", ">"
+    assert formatter.format(make_record("x")) == "<35mINFO>     x"
+    assert formatter.format(make_record("x", logging.ERROR)) == "<37mERROR>    x"
+    assert set(ColoredFormatter.colour_map.values()) <= set(ColoredFormatter.colours)
+
+
+def test_only_the_level_is_coloured_and_a_text_cannot_colour():
+    """The escape character of a client is written out."""
+    out = ColoredFormatter("%(message)s").format(make_record("\x1b[31mred\nERROR"))
+    assert out.startswith("\x1b[36mINFO\x1b[0m     \\")
+    assert "\x1b" not in out.removeprefix("\x1b[36mINFO\x1b[0m")
+    assert out.endswith("\\x1b[31mred\\nERROR")
+
+
+def test_a_terminal_gets_colour_and_a_file_does_not(terminal):
+    """A real pseudo-terminal."""
+    read, stream = terminal
+    show(stream)
+    assert "\x1b[36mINFO\x1b[0m     " in read()
+    file = io.StringIO()
+    show(file)
+    assert file.getvalue().startswith("INFO     ")
+    assert file.getvalue().endswith(" n                    hi\n")
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
+def test_no_colour_on_request(terminal, monkeypatch, name, value):
+    """On a terminal."""
+    read, stream = terminal
+    monkeypatch.setenv(name, value)
+    show(stream)
+    assert read().startswith("INFO ")
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_forced_colour(monkeypatch, no_color, coloured):
+    """For a pager, say; NO_COLOR is stronger, but not if it is empty."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    file = io.StringIO()
+    show(file)
+    assert ("\x1b" in file.getvalue()) is coloured
+
+
+def test_a_poor_encoding_loses_no_record_and_is_not_changed():
+    """The stock handler loses it."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="cp1252", newline="\n")
+    with pytest.raises(UnicodeEncodeError):
+        stream.write("Ω → ✓")
+    show(stream, "Ω → ✓ µ é")
+    stream.flush()
+    assert raw.getvalue().endswith(b"\\u03a9 \\u2192 \\u2713 \xb5 \xe9\n")
+    assert (stream.encoding, stream.errors) == ("cp1252", "strict")
+
+
+def test_a_redirected_program_with_a_poor_encoding_writes_everything():
+    """A real process, as on a Windows PC."""
+    result = subprocess.run(
+        [sys.executable, "-c", PROGRAM, PACKAGE_FOLDER],
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+        capture_output=True,
+        check=True,
+        timeout=30,
+    )
+    first, last = result.stdout.splitlines()
+    assert first.startswith(b"SUCCESS  ")
+    assert first.endswith(b" c                    \\u03a9 \\u2192 \\u2713")
+    assert last.startswith(b"INFO     ")
+    assert result.stderr == b""
+
+
+def test_without_standard_output_nothing_happens(monkeypatch):
+    """pythonw and services."""
+    monkeypatch.setattr(sys, "stdout", None)
+    handler = console_handler()
+    assert isinstance(handler, logging.NullHandler)
+    handler.handle(make_record("x"))
+
+
+def test_a_stand_in_for_the_standard_output_is_enough(monkeypatch):
+    """Some have no more than write and flush."""
+
+    class Window:
+        def __init__(self):
+            self.text = ""
+
+        def write(self, text):
+            self.text += text
+
+    window = Window()
+    monkeypatch.setattr(sys, "stdout", window)
+    console_handler().handle(make_record("hi"))
+    assert window.text.startswith("INFO ")
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, "WARNING"])
+def test_the_least_level_is_kept(level):
+    """As number or name; INFO by default."""
+    assert console_handler(io.StringIO(), level=level).level == logging.WARNING
+    assert console_handler(io.StringIO()).level == logging.INFO
+
+
+def test_the_standard_streams_stay_as_they_are():
+    """colorama.init() would replace them."""
+    before = sys.stdout, sys.stderr
+    console_handler()
+    assert (sys.stdout, sys.stderr) == before
