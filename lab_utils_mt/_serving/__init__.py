@@ -1,0 +1,1 @@
+"""Who is connected, and which thread serves whom? Sockets and threads."""

@@ -1,0 +1,156 @@
+"""How is one client served, from its first byte to its last?"""
+
+from __future__ import annotations
+
+import logging
+import socketserver
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .._commands.dispatch import Reply
+from .._wire.foreign import foreign_line, foreign_opening
+from .._wire.framing import BUFFER_SIZE, LineReader
+from .._wire.replies import encode_reply
+from .._wire.text import decode_line
+from ..exceptions import MessageError
+from .sockets import prepare, say_goodbye, wait_readable
+
+if TYPE_CHECKING:
+    from .server import ThreadedServer
+
+logger = logging.getLogger("lab_utils_mt.connection")
+
+
+class ForeignProtocol(Exception):
+    """The client speaks another protocol; the text names it."""
+
+
+class ConnectionHandler(socketserver.BaseRequestHandler):
+    """Answer the requests of one client, in their order."""
+
+    server: ThreadedServer
+
+    def setup(self) -> None:
+        """Prepare the connection."""
+        settings = self.server
+        prepare(self.request, settings.send_timeout)
+        self._client = settings._registry.get(self.request)
+        self._reader = LineReader(settings.max_message)
+        self._line_began = 0.0
+
+    def handle(self) -> None:
+        """Serve until the client, a malformed request or the server ends the connection."""
+        try:
+            for line, terminated in self._lines():
+                if not self._answer(line, terminated):
+                    break
+        except MessageError as error:
+            logger.warning("%s: %s", self._client.address, error)
+            self.server._registry.count_error()
+            self._send(f"Error! {error}")
+            say_goodbye(self.request)
+        except ForeignProtocol as protocol:
+            self.server._note_foreign(self._client.address, str(protocol))
+
+    def _lines(self) -> Iterator[tuple[bytes, bool]]:
+        """Yield each request, and whether it ended with a newline."""
+        reader = self._reader
+        is_first = True
+        while True:
+            line = reader.next_line()
+            if line is not None:
+                if line:
+                    self._refuse_foreign(foreign_line(line, is_first))
+                    is_first = False
+                    yield line, True
+                continue
+            data = self._receive()
+            if data is None or not data:
+                rest = reader.take_rest() if data is None else self._rest_at_end()
+                if rest:
+                    yield rest, False
+                return
+            if not reader.is_partial:
+                self._line_began = time.monotonic()
+            reader.receive_data(data)
+            self._refuse_foreign(foreign_opening(reader.opening))
+
+    def _receive(self) -> bytes | None:
+        """Return more bytes, none at the end of the stream, None if a pause ends the message.
+
+        Raises:
+            MessageError: The rest of the line does not come.
+        """
+        patience, pause = self._patience()
+        if patience is None or wait_readable(self.request, patience):
+            data: bytes = self.request.recv(BUFFER_SIZE)
+            return data
+        if pause:
+            return None
+        if self._reader.is_partial:
+            limit = self.server.line_timeout
+            raise MessageError(f"the message was not complete after {limit:g} s")
+        return b""
+
+    def _patience(self) -> tuple[float | None, bool]:
+        """Return how long to wait for bytes, and whether that ends an unterminated message."""
+        if not self._reader.is_partial:
+            return self.server.idle_timeout, False
+        left = self._line_began + self.server.line_timeout - time.monotonic()
+        pause = self.server.unterminated_pause
+        if pause is not None and self._reader.may_be_unterminated and pause <= left:
+            return pause, True
+        return left, False
+
+    def _rest_at_end(self) -> bytes | None:
+        """Return the message that the end of the stream completes.
+
+        Raises:
+            MessageError: The stream ends within a line that is not the first.
+        """
+        rest = None
+        if self.server.unterminated_pause is not None:
+            rest = self._reader.take_at_end()
+        if rest is None and self._reader.is_partial:
+            raise MessageError("the last line has no newline and was not executed")
+        return rest
+
+    def _refuse_foreign(self, protocol: str | None) -> None:
+        if protocol:
+            raise ForeignProtocol(protocol)
+
+    def _answer(self, line: bytes, terminated: bool) -> bool:
+        """Answer one request; return whether the connection goes on."""
+        text = decode_line(line)
+        registry = self.server._registry
+        if not text.strip():
+            return terminated
+        if not registry.begin(self._client, text):
+            self._send("Error! shutting down")
+            say_goodbye(self.request, patience=0.2)
+            return False
+        reply = Reply("", failed=True)
+        try:
+            reply, data = _encoded(self.server._dispatch(text), terminated)
+            self.request.sendall(data)
+        finally:
+            registry.end(self._client, reply.failed)
+        if reply.quits:
+            self.server._request_stop()
+        return terminated and not reply.quits
+
+    def _send(self, text: str) -> None:
+        self.request.sendall(encode_reply(text))
+
+
+def _encoded(reply: Reply, terminated: bool) -> tuple[Reply, bytes]:
+    """Return a reply and its bytes; another one, if it cannot be sent."""
+    try:
+        if terminated:
+            return reply, encode_reply(reply.payload)
+        # A 0.5.x client takes all bytes up to the end of the stream.
+        return reply, reply.payload.encode() if isinstance(reply.payload, str) else reply.payload
+    except ValueError as error:
+        logger.error("a reply cannot be sent: %s", error)  # noqa: TRY400  (no bug of ours)
+        return Reply("", True, reply.quits), encode_reply(f"Error! {type(error).__name__}: {error}")

@@ -1,0 +1,155 @@
+"""Who is connected, and what is being done for them?"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+_WAIT_SLICE = 0.25  # an untimed wait in the main thread makes Ctrl-C dead on Windows
+# Windows' recv() in another thread is woken by closing both directions only.
+_END_OF_STREAM = socket.SHUT_RDWR if sys.platform == "win32" else socket.SHUT_RD
+
+
+@dataclasses.dataclass(eq=False)
+class Client:
+    """One connected client; times are monotonic seconds.
+
+    Attributes:
+        sock: Its connection.
+        address: Where it comes from.
+        since: When it came.
+        requests: How many requests it has made.
+        command: The text of the request being answered, or None.
+        command_since: When that began.
+    """
+
+    sock: socket.socket
+    address: str
+    since: float = dataclasses.field(default_factory=time.monotonic)
+    requests: int = 0
+    command: str | None = None
+    command_since: float = 0.0
+
+
+@dataclasses.dataclass
+class Counts:
+    """What has happened since the server was made."""
+
+    accepted: int = 0
+    refused: int = 0
+    peak: int = 0
+    requests: int = 0
+    errors: int = 0
+
+
+class Registry:
+    """All clients of one server, and the order in which they leave."""
+
+    def __init__(self) -> None:
+        # Guards everything below and the fields of the clients; notified when a client leaves.
+        self._changed = threading.Condition(threading.Lock())
+        self._clients: dict[socket.socket, Client] = {}
+        self._counts = Counts()
+        self._stopping = False
+
+    def add(self, sock: socket.socket, address: str, limit: int) -> bool:
+        """Take a client in, unless there are ``limit`` already."""
+        with self._changed:
+            full = len(self._clients) >= limit
+            if full:
+                self._counts.refused += 1
+            else:
+                self._clients[sock] = Client(sock, address)
+                self._counts.accepted += 1
+                self._counts.peak = max(self._counts.peak, len(self._clients))
+            return not full
+
+    def turn_away(self, sock: socket.socket) -> None:
+        """Take back :meth:`add`: the client could not be served."""
+        with self._changed:
+            self._counts.accepted -= 1
+            self._counts.refused += 1
+        self.remove(sock)
+
+    def remove(self, sock: socket.socket) -> None:
+        """Forget a client that is gone."""
+        with self._changed:
+            self._clients.pop(sock, None)
+            self._changed.notify_all()
+
+    def get(self, sock: socket.socket) -> Client:
+        """Return the client at the other end of a connection."""
+        with self._changed:
+            return self._clients[sock]
+
+    def begin(self, client: Client, command: str) -> bool:
+        """Note that a command begins; False if it must not, because the server stops."""
+        now = time.monotonic()
+        with self._changed:
+            if self._stopping:
+                return False
+            client.command, client.command_since = command, now
+            client.requests += 1
+            self._counts.requests += 1
+            return True
+
+    def end(self, client: Client, failed: bool) -> None:
+        """Note that the client has its reply."""
+        with self._changed:
+            client.command = None
+            self._counts.errors += failed
+
+    def count_error(self) -> None:
+        """Note a request that was refused before it could begin."""
+        with self._changed:
+            self._counts.requests += 1
+            self._counts.errors += 1
+
+    def snapshot(self) -> tuple[list[Client], Counts]:
+        """Return copies of the clients, oldest first, and of the counts."""
+        with self._changed:
+            clients = [dataclasses.replace(client) for client in self._clients.values()]
+            return clients, dataclasses.replace(self._counts)
+
+    def stop(self) -> None:
+        """Let no further command begin, and give idle clients the end of their stream."""
+        with self._changed:
+            self._stopping = True
+            idle = [client.sock for client in self._clients.values() if client.command is None]
+        _shut_down(idle, _END_OF_STREAM)
+
+    def wait_empty(self, deadline: float, hurried: Callable[[], bool]) -> bool:
+        """Wait until all clients have left.
+
+        Args:
+            deadline: Monotonic time to give up at.
+            hurried: Asked now and then whether to give up at once.
+
+        Returns:
+            Whether they have.
+        """
+        with self._changed:
+            while self._clients and not hurried():
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    break
+                self._changed.wait(min(remaining, _WAIT_SLICE))
+            return not self._clients
+
+    def cut(self) -> list[Client]:
+        """Cut the connections of all who are still here, and return them."""
+        with self._changed:
+            clients = [dataclasses.replace(client) for client in self._clients.values()]
+        _shut_down([client.sock for client in clients], socket.SHUT_RDWR)
+        return clients
+
+
+def _shut_down(socks: list[socket.socket], how: int) -> None:
+    for sock in socks:
+        with contextlib.suppress(OSError):  # the client may be gone already
+            sock.shutdown(how)

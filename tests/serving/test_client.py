@@ -1,0 +1,265 @@
+"""A client that many threads share, and servers that come and go."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from daemons import TIMEOUT, Stage, serving, wait_until
+
+from lab_utils_mt.socket_comm import Client, MessageError, ReplyLost, ReplyTimeout, quote
+
+
+@contextlib.contextmanager
+def peer(*conversations: Callable[[socket.socket], None]) -> Iterator[int]:
+    """Run a server that treats its clients, one after another, as told; yields its port."""
+    errors: list[BaseException] = []
+
+    def serve(listener: socket.socket) -> None:
+        try:
+            for converse in conversations:
+                sock, _ = listener.accept()
+                sock.settimeout(TIMEOUT)
+                with sock:
+                    converse(sock)
+        except BaseException as error:  # shown below, in the test's thread
+            errors.append(error)
+            raise
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(TIMEOUT)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        yield listener.getsockname()[1]
+        thread.join(TIMEOUT)
+    assert errors == []
+
+
+def answers(*replies: bytes) -> Callable[[socket.socket], None]:
+    """Converse by reading a request and sending the bytes, for each of them; then close."""
+
+    def converse(sock: socket.socket) -> None:
+        for reply in replies:
+            assert sock.recv(4096)
+            sock.sendall(reply)
+
+    return converse
+
+
+def test_a_client_keeps_its_connection(stage: Stage) -> None:
+    """And replies of any form arrive whole."""
+    with Client(host="127.0.0.1", port=stage.port) as client:
+        for text in ("one", "two\nlines", "#3 is text", "", "Ω → ✓", "a\r", "x" * 20_000):
+            assert client.send_message(f"echo {quote(text)}") == text
+        assert client.query_bytes("blob") == bytes(range(256))
+        assert len(client.send_message("long")) == 20_000_000
+    assert stage._registry.snapshot()[1].accepted == 1
+
+
+def test_32_threads_share_a_client_and_never_get_anothers_reply(stage: Stage) -> None:
+    """Replies of different length and form."""
+    wrong: list[object] = []
+
+    def talk(number: int) -> None:
+        for turn in range(40):
+            text = f"{number}.{turn}" + "\n" * (turn % 2)
+            reply = client.send_message(f"echo {quote(text)}")
+            if reply != text:
+                wrong.append((text, reply))
+
+    with Client(host="127.0.0.1", port=stage.port, timeout=TIMEOUT) as client:
+        threads = [threading.Thread(target=talk, args=(n,)) for n in range(32)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(2 * TIMEOUT)
+
+    assert wrong == []
+    assert len(stage.executed) == 32 * 40
+
+
+def test_a_slow_command_does_not_hold_up_other_threads(stage: Stage) -> None:
+    """Each exchange has a connection of its own."""
+    with Client(host="127.0.0.1", port=stage.port) as client:
+        slow = threading.Thread(target=client.send_message, args=("hold",))
+        slow.start()
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        assert client.send_message("ping") == "pong"
+        stage.gate.set()
+        slow.join(TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    ("message", "fault"),
+    [("", "empty"), ("  ", "empty"), ("a\nb", r"U\+000A"), ("say \x1b", r"U\+001B")],
+)
+def test_what_cannot_be_a_line_is_refused(stage: Stage, message: str, fault: str) -> None:
+    """Before anything is sent: it would become two requests, or none."""
+    client = Client(host="127.0.0.1", port=stage.port)
+    with pytest.raises(MessageError, match=fault):
+        client.send_message(message)
+    assert stage._registry.snapshot()[1].accepted == 0
+
+
+def test_no_server_is_an_error_at_once() -> None:
+    """It says where the client looked."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(ConnectionRefusedError, match=f"127.0.0.1:{port}: .*is it running"):
+        Client(host="127.0.0.1", port=port).send_message("ping")
+
+
+def test_a_client_finds_a_server_that_was_restarted(pid_file: str) -> None:
+    """Also if it comes back only after a while."""
+    with serving(Stage(pid_file_name=pid_file, port=0)) as stage:
+        client = Client(host="127.0.0.1", port=stage.port, timeout=TIMEOUT)
+        assert client.send_message("ping") == "pong"
+
+    replies: list[str] = []
+    asking = threading.Thread(target=lambda: replies.append(client.send_message("ping")))
+    asking.start()
+    time.sleep(0.3)
+    with serving(Stage(pid_file_name=pid_file, host="127.0.0.1", port=stage.port)):
+        asking.join(TIMEOUT)
+        assert replies == ["pong"]
+        client.close()
+
+
+def test_a_lost_reply_is_not_asked_for_again() -> None:
+    """The command may have run."""
+    with peer(answers(b"pong\n"), answers()) as port:
+        client = Client(host="127.0.0.1", port=port)
+        assert client.send_message("ping") == "pong"
+        with pytest.raises(ReplyLost, match="may or may not have been executed"):
+            client.send_message("move 1")
+
+
+def test_a_lost_reply_is_asked_for_again_if_that_is_harmless() -> None:
+    """The caller says so."""
+    with peer(answers(), answers(b"#3100cut"), answers(b"pong\n")) as port:
+        client = Client(host="127.0.0.1", port=port)
+        assert client.send_message("ping", idempotent=True) == "pong"
+        client.close()
+
+
+def test_half_a_reply_is_lost() -> None:
+    """A block that ends early."""
+    with peer(answers(b"#3100only this")) as port, pytest.raises(ReplyLost):
+        Client(host="127.0.0.1", port=port).send_message("blob")
+
+
+def test_a_late_reply_does_not_answer_the_next_request() -> None:
+    """After a timeout the connection is not used again."""
+
+    def late(sock: socket.socket) -> None:
+        assert sock.recv(4096) == b"slow\n"
+        with contextlib.suppress(OSError):
+            while sock.recv(4096):  # until the client gives up
+                pass
+
+    with peer(late, answers(b"pong\n")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=0.3)
+        with pytest.raises(ReplyTimeout, match="no reply in time") as caught:
+            client.send_message("slow")
+        assert isinstance(caught.value, TimeoutError)
+        client.timeout = TIMEOUT
+        assert client.send_message("ping") == "pong"
+        client.close()
+
+
+def test_a_refusal_arrives_as_a_reply(pid_file: str) -> None:
+    """Not as a broken connection."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    stage.max_clients = 1
+    with serving(stage), Client(host="127.0.0.1", port=stage.port) as first:
+        assert first.send_message("ping") == "pong"
+        second = Client(host="127.0.0.1", port=stage.port)
+        assert second.send_message("ping") == "Error! server full (1 clients)"
+        second.close()
+
+
+def test_an_old_server_closes_after_each_reply() -> None:
+    """Replies without newline, with lines, and with a newline at the end."""
+    replies = [b"one", b"two\nlines", b"three\nlines\n", b"four"]
+    with peer(*(answers(reply) for reply in replies)) as port:
+        client = Client(host="127.0.0.1", port=port)
+        assert [client.send_message("x") for _ in replies] == [r.decode() for r in replies]
+
+
+def test_an_old_server_that_ends_its_lines_is_not_asked_on_a_dying_connection() -> None:
+    """It closes a moment after its reply, when the next request is already on its way."""
+
+    def dawdle(sock: socket.socket) -> None:
+        assert sock.recv(4096)
+        sock.sendall(b"ok\n")
+        time.sleep(0.01)
+
+    with peer(*[dawdle] * 5) as port:
+        client = Client(host="127.0.0.1", port=port)
+        assert [client.send_message("x") for _ in range(5)] == ["ok"] * 5
+        client.close()
+
+
+def test_a_first_line_by_an_old_server_may_be_a_whole_segment() -> None:
+    """The rest comes a little later."""
+
+    def slowly(sock: socket.socket) -> None:
+        assert sock.recv(4096)
+        sock.sendall(b"x" * 1447 + b"\n")
+        time.sleep(0.01)
+        sock.sendall(b"the end")
+
+    with peer(slowly) as port:
+        client = Client(host="127.0.0.1", port=port)
+        assert client.send_message("x") == "x" * 1447 + "\nthe end"
+
+
+def test_a_child_process_does_not_use_its_parents_connection(stage: Stage) -> None:
+    """Two processes on one socket would get each other's replies."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork()")
+    client = Client(host="127.0.0.1", port=stage.port)
+    assert client.send_message("ping") == "pong"
+    before = client._caller._idle[0]
+    child = client._caller
+    child._owner = -1  # what a forked child sees: the connections belong to another process
+
+    assert child._pop() is None
+    before.close()
+
+
+def test_host_and_port_come_from_the_servers_file(tmp_path: Path, stage: Stage) -> None:
+    """Arguments override it."""
+    ini = tmp_path / "server.ini"
+    ini.write_text(f"[Overall]\nhost = 127.0.0.1\nport = {stage.port}\nmax_clients = 7\n")
+    with Client(str(ini)) as client:
+        assert client.send_message("ping") == "pong"
+        assert repr(client) == f"<Client of 127.0.0.1:{stage.port}>"
+    assert Client(str(ini), port=9).port == 9
+
+
+def test_waiting_for_a_reply_can_be_interrupted_by_closing_the_server(stage: Stage) -> None:
+    """The client learns that its reply is lost."""
+    stage.stop_timeout = 0.1
+    client = Client(host="127.0.0.1", port=stage.port)
+    caught: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            client.send_message("hold")
+        except ReplyLost as error:
+            caught.append(error)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    assert stage.waiting.acquire(timeout=TIMEOUT)
+    stage.close()
+    wait_until(lambda: caught, "the end of the call")
+    stage.gate.set()
+    thread.join(TIMEOUT)

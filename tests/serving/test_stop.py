@@ -1,0 +1,305 @@
+"""How a server stops: in order, in time, and only once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from daemons import TIMEOUT, Line, Stage, serving, wait_until
+
+
+def in_thread(target: object, name: str = "test") -> threading.Thread:
+    """Start a thread."""
+    thread = threading.Thread(target=target, name=name)  # type: ignore[arg-type]
+    thread.start()
+    return thread
+
+
+def test_quit_answers_and_stops(pid_file: str) -> None:
+    """The reply comes first; then everything is gone."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    with stage:
+        thread = in_thread(stage.start_daemon)
+        with Line(stage) as client:
+            assert client.ask("quit") == "Goodbye!"
+            assert client.rest() == b""
+        thread.join(TIMEOUT)
+    assert not thread.is_alive()
+    assert not Path(pid_file).exists()
+    with pytest.raises(ConnectionRefusedError):
+        Line(stage)
+
+
+def test_idle_clients_get_the_end_of_their_stream(stage: Stage) -> None:
+    """And do not hold the server up."""
+    with Line(stage) as idle, Line(stage) as used:
+        assert used.ask("ping") == "pong"
+        began = time.monotonic()
+        stage.close()
+        assert time.monotonic() - began < stage.stop_timeout
+        assert idle.rest() == used.rest() == b""
+
+
+def test_a_running_command_answers_before_the_server_stops(stage: Stage) -> None:
+    """It has ``stop_timeout`` seconds."""
+    with Line(stage) as client:
+        client.send(b"hold\n")
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        closing = in_thread(stage.close)
+        wait_until(lambda: stage.quit_flag)
+        stage.gate.set()
+        assert client.line() == b"held\n"
+        closing.join(TIMEOUT)
+
+
+def test_what_still_waits_is_refused_not_executed(stage: Stage) -> None:
+    """Requests that were sent behind a running command."""
+    with Line(stage) as client:
+        client.send(b"hold\necho never\n")
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        closing = in_thread(stage.close)
+        wait_until(lambda: stage._registry._stopping)
+        stage.gate.set()
+        assert client.rest() == b"held\nError! shutting down\n"
+        closing.join(TIMEOUT)
+    assert stage.executed == []
+
+
+def test_after_quit_nothing_behind_it_is_executed(stage: Stage) -> None:
+    """Not even from the same client."""
+    with Line(stage) as client:
+        client.send(b"quit\necho never\n")
+        assert client.rest() == b"Goodbye!\n"
+    assert stage.executed == []
+
+
+def test_a_command_that_hangs_is_cut_and_named(
+    pid_file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The stop is bounded."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    stage.stop_timeout = 0.2
+    with serving(stage), Line(stage) as client:
+        client.send(b"hold\n")
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        stage.close()
+        assert client.rest() == b""
+        named = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+        assert len(named) == 1
+        assert "in 'hold' for 0." in named[0]
+        stage.gate.set()
+
+
+def test_a_client_that_never_reads_is_cut(pid_file: str) -> None:
+    """Its thread is stuck in sending."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    stage.stop_timeout = 0.2
+    with serving(stage), Line(stage) as mute:
+        mute.send(b"long\n")
+        wait_until(lambda: stage._registry.snapshot()[1].requests == 1)
+
+
+def test_the_stock_server_waits_for_an_idle_client_for_ever() -> None:
+    """The fault that the registry exists for."""
+    code = """
+import socket, socketserver, threading
+server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), socketserver.StreamRequestHandler)
+server.RequestHandlerClass.handle = lambda self: self.rfile.readline()
+threading.Thread(target=server.serve_forever, daemon=True).start()
+client = socket.create_connection(server.server_address)
+while len(threading.enumerate()) < 3:
+    pass
+server.shutdown()
+print("closing", flush=True)
+server.server_close()
+print("closed", flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline().strip() == b"closing"
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(1.0)
+        process.kill()
+
+
+def test_close_may_be_called_often_and_by_anybody(stage: Stage) -> None:
+    """By many threads at once, again, and by a command."""
+    threads = [in_thread(stage.close) for _ in range(8)]
+    for thread in threads:
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+    stage.close()
+    with pytest.raises(OSError, match="was closed"):
+        stage.serve_forever()
+
+
+def test_a_command_may_close_the_server(pid_file: str) -> None:
+    """It does not wait for itself."""
+
+    class Suicidal(Stage):
+        def echo(self) -> None:
+            self.close()
+            self.reply = "closing"
+
+    stage = Suicidal(pid_file_name=pid_file, port=0)
+    with stage:
+        thread = in_thread(stage.start_daemon)
+        with Line(stage) as client:
+            assert client.ask("echo x") == "closing"
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_shutdown_ends_the_loop_and_serving_can_go_on(stage: Stage) -> None:
+    """As in ``socketserver``: connections live on, the port stays bound."""
+    with Line(stage) as client:
+        assert client.ask("ping") == "pong"
+        stage.shutdown()
+        assert client.ask("ping") == "pong"
+        thread = in_thread(stage.serve_forever)
+        with Line(stage) as second:
+            assert second.ask("ping") == "pong"
+        stage.shutdown()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_shutdown_before_the_loop_ends_it(pid_file: str) -> None:
+    """The thread that serves may not have come so far."""
+    with Stage(pid_file_name=pid_file, port=0) as stage:
+        stage.shutdown()
+        stage.serve_forever()
+
+
+def test_a_second_loop_is_refused(stage: Stage) -> None:
+    """One server, one loop."""
+    wait_until(lambda: stage._accepting)
+    with pytest.raises(RuntimeError, match="running already"):
+        stage.serve_forever()
+
+
+def test_quit_flag_stops_the_server(pid_file: str) -> None:
+    """Code for 0.5.x sets it itself."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    with stage:
+        thread = in_thread(stage.start_daemon)
+        assert stage.quit_flag is False
+        stage.quit_flag = True
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_a_failed_start_frees_everything(pid_file: str) -> None:
+    """The port is taken."""
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        stage = Stage(pid_file_name=pid_file, host="127.0.0.1", port=port)
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address") as caught:
+            stage.start_daemon()
+        assert pid_file in str(caught.value)
+        assert str(os.getpid()) in str(caught.value)
+        assert not Path(pid_file).exists()
+        stage.close()
+        with (
+            pytest.raises(OSError, match="cannot listen"),
+            Stage(pid_file_name=pid_file, host="127.0.0.1", port=port),
+        ):
+            pass
+        assert not Path(pid_file).exists()
+
+
+def test_a_server_that_was_never_started_closes(pid_file: str) -> None:
+    """It has the PID file and a socket."""
+    Stage(pid_file_name=pid_file, port=0).close()
+
+    assert not Path(pid_file).exists()
+
+
+DAEMON = """
+import sys
+sys.path[:0] = {path!r}
+from daemons import Stage
+
+class Noisy(Stage):
+    def quit(self):
+        self.gate.set()
+        print("cleaning up", flush=True)
+        super().quit()
+
+stage = Noisy(port=0, pid_file_name={pid_file!r})
+stage.stop_timeout = 10.0
+with stage:
+    print(stage.port, flush=True)
+    stage.start_daemon()
+print("ended", flush=True)
+"""
+
+
+class Daemon:
+    """A server in a process of its own."""
+
+    def __init__(self, pid_file: str) -> None:
+        path = [str(Path(__file__).parents[1])]
+        code = DAEMON.format(path=path, pid_file=pid_file)
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+
+    def ended(self) -> tuple[int, str, str]:
+        """Return exit status and output."""
+        out, err = self.process.communicate(timeout=TIMEOUT)
+        return self.process.returncode, out, err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no signals to a process")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_cleans_up_and_stops(pid_file: str, signum: signal.Signals) -> None:
+    """With a client connected; exit status 0, ``quit()`` called once, no PID file left."""
+    daemon = Daemon(pid_file)
+    with Line(daemon) as client:  # type: ignore[arg-type]
+        assert client.ask("ping") == "pong"
+        daemon.process.send_signal(signum)
+        assert client.rest() == b""
+    assert daemon.ended() == (0, "cleaning up\nended\n", "")
+    assert not Path(pid_file).exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no signals to a process")
+def test_a_second_signal_cuts_what_still_runs(pid_file: str) -> None:
+    """Instead of waiting for ``stop_timeout``, 10 s here."""
+    daemon = Daemon(pid_file)
+    with Line(daemon) as client:  # type: ignore[arg-type]
+        client.send(b"sleep 8\n")
+        with Line(daemon) as other:  # type: ignore[arg-type]
+            assert other.ask("ping") == "pong"
+        began = time.monotonic()
+        daemon.process.send_signal(signal.SIGTERM)
+        assert daemon.process.stdout is not None
+        assert daemon.process.stdout.readline() == "cleaning up\n"
+        daemon.process.send_signal(signal.SIGTERM)
+        status, out, err = daemon.ended()
+    assert time.monotonic() - began < 6
+    assert (status, out) == (0, "ended\n")
+    assert "sleep 8" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no signals to a process")
+def test_after_a_kill_the_next_start_succeeds(pid_file: str) -> None:
+    """Nothing that a dead server leaves is in the way."""
+    daemon = Daemon(pid_file)
+    daemon.process.kill()
+    daemon.ended()
+    assert Path(pid_file).exists()
+
+    with serving(Stage(pid_file_name=pid_file, port=0)) as stage, Line(stage) as client:
+        assert client.ask("ping") == "pong"
