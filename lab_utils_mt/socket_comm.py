@@ -1,0 +1,420 @@
+"""How do programs talk to a lab daemon?
+
+:class:`Server` turns a subclass into a daemon that answers many clients at once; :class:`Client`
+sends it messages. Names, arguments and defaults are those of ``lab_utils`` 0.5.4; what is new is
+keyword-only or has a name of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import weakref
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from . import __version__
+from ._commands.dispatch import Dispatcher, Reply, unknown_command
+from ._commands.manual import command_manual
+from ._commands.parser import ArgumentParser
+from ._commands.request import CurrentRequest, per_request
+from ._config import check, read_section
+from ._process.pid_lock import PidLock
+from ._process.runtime_folder import default_pid_file
+from ._process.signals import handling
+from ._serving.client import Caller
+from ._serving.server import ThreadedServer
+from ._serving.settings import ServerSettings
+from ._wire.framing import BUFFER_SIZE
+from ._wire.text import quote, refuse_controls
+from .custom_logging import CustomLogger, getLogger
+from .exceptions import (
+    ConfigError,
+    ConnectionClosed,
+    LockError,
+    MessageError,
+    ReplyLost,
+    ReplyTimeout,
+)
+
+if TYPE_CHECKING:
+    from .database import Database
+
+__all__ = [
+    "ArgumentParser",
+    "Client",
+    "ConfigError",
+    "ConnectionClosed",
+    "LockError",
+    "MessageError",
+    "ReplyLost",
+    "ReplyTimeout",
+    "Server",
+    "buffer_size",
+    "quote",
+]
+
+buffer_size: int = BUFFER_SIZE
+"""Bytes read at a time. In 0.5.x the longest message; here ``max_message`` is."""
+
+_DOCUMENTATION = "the README of lab_utils_mt"
+
+
+class Server(ThreadedServer):
+    """A lab daemon: many clients at once, one instance per PID file.
+
+    Subclass it, override :meth:`create_parser`, and register a method for each command::
+
+        def create_parser(self):
+            super().create_parser()
+            move = self.sp.add_parser("move", description="moves the stage")
+            move.add_argument("position", type=float, help="where to, in mm")
+            move.set_defaults(func=self.move, which="move")
+
+        def move(self):
+            self.reply = f"at {self.stage.move(self.namespace.position)} mm"
+
+    Commands run at once for different clients; what they share they must guard, or set
+    :attr:`serial_commands`. ``help``, ``ping``, ``status`` and ``quit`` are there unless the
+    subclass has commands of these names.
+
+    A setting is taken from the argument, then from the file, then from an attribute of the
+    subclass, then from the default here; ``conf/server.ini`` explains each.
+
+    Args:
+        config_file: An ini file with a section ``[Overall]``.
+        pid_file_name: Path of the PID file.
+        host: Address to listen on.
+        port: TCP port; 0 takes a free one.
+        database: Connected before the server listens, closed after the last command.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+        LockError: Another server holds the PID file.
+    """
+
+    host: str = ServerSettings.host  #: Address to listen on.
+    port: int = ServerSettings.port  #: TCP port; the real one once the server listens.
+    #: Path of the PID file; by default named like the class, in the user's runtime folder.
+    pid_file_name: str = ServerSettings.pid_file_name
+    max_clients: int = ServerSettings.max_clients  #: Most clients at a time.
+    max_backlog: int = ServerSettings.max_backlog  #: Connections the system keeps waiting.
+    max_message: int = ServerSettings.max_message  #: Most bytes of a request.
+    serial_commands: bool = ServerSettings.serial_commands  #: Run one command at a time.
+    #: Seconds after which a first message without newline is complete; None: never.
+    unterminated_pause: float | None = ServerSettings.unterminated_pause
+    line_timeout: float = ServerSettings.line_timeout  #: Seconds for a line to be complete.
+    #: Seconds after which a silent client is disconnected; None: never.
+    idle_timeout: float | None = ServerSettings.idle_timeout
+    send_timeout: float = ServerSettings.send_timeout  #: Seconds for a reply to be accepted.
+    stop_timeout: float = ServerSettings.stop_timeout  #: Seconds that commands get at the stop.
+    socket_timeout: float = ServerSettings.socket_timeout  #: Seconds between looks at the flag.
+
+    address: str | None = None  #: ``host:port`` once the server listens.
+    logger: CustomLogger  #: The logger of the server.
+    lock: PidLock | None = None  #: The lock of the PID file.
+    parser: ArgumentParser  #: Knows the commands.
+    sp: argparse._SubParsersAction[ArgumentParser]  #: Takes new commands.
+    delimiter_left: str = "{"  #: Begins a word with blanks in it.
+    delimiter_right: str = "}"  #: Ends it.
+    #: What separates the words of a message that has no quotes, as 0.5.x did.
+    regex: re.Pattern[str] = re.compile(r" (?![^{}]*})")
+
+    message = per_request("message", "Text of the request that this thread answers.")
+    reply = per_request("reply", "What it sends back: text, or bytes.")
+    namespace = per_request("namespace", "The words of the request, parsed.")
+
+    def __init__(
+        self,
+        config_file: str | None = None,
+        pid_file_name: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        database: Database | None = None,
+    ) -> None:
+        self.logger = getLogger("lab_utils_mt.server")
+        self.database = self._database = database
+        self._request = CurrentRequest()
+        if config_file is not None:
+            self.config(config_file)
+        arguments = {"pid_file_name": pid_file_name, "host": host, "port": port}
+        self._take_settings({k: v for k, v in arguments.items() if v is not None}, "argument")
+        self._check_settings()
+        super().__init__(self.host, self.port)
+        try:
+            self._make_dispatcher()
+            self.daemonize()
+        except BaseException:
+            self.socket.close()
+            raise
+
+    # --- configuration ---------------------------------------------------------------------
+
+    def config(self, filename: str) -> None:
+        """Take the settings of an ini file.
+
+        Args:
+            filename: Path; ``~`` is expanded.
+
+        Raises:
+            ConfigError: The file cannot be read, a key is unknown or a value not allowed.
+        """
+        self._take_settings(read_section(filename, "Overall", ServerSettings), filename)
+
+    def _take_settings(self, values: dict[str, Any], source: str) -> None:
+        check(ServerSettings, values, source)
+        for name, value in values.items():
+            setattr(self, name, value)
+
+    def _check_settings(self) -> None:
+        values = {name: getattr(self, name) for name in ServerSettings.__dataclass_fields__}
+        check(ServerSettings, values, f"class {type(self).__name__}")
+
+    # --- commands --------------------------------------------------------------------------
+
+    def create_parser(self) -> None:
+        """Make :attr:`parser` and :attr:`sp`; override it to add commands to ``self.sp``.
+
+        ``help``, ``ping``, ``status`` and ``quit`` are added afterwards, unless they are there.
+        """
+        self.parser = ArgumentParser(
+            prog="daemon",
+            description=type(self).__doc__ if type(self) is not Server else "A lab daemon.",
+            epilog=f"See {_DOCUMENTATION} for more information.",
+        )
+        self.sp = self.parser.add_subparsers(title="command", description="Daemon actions")
+
+    def _make_dispatcher(self) -> None:
+        self.create_parser()
+        self._add_builtins()
+        never_wait = [self._help, self._ping, self._status]
+        if type(self).quit is Server.quit:  # the user's own may touch hardware
+            never_wait.append(self.quit)
+        self._dispatcher = Dispatcher(
+            self.parser, self._request, self.serial_commands, tuple(never_wait)
+        )
+
+    def _add_builtins(self) -> None:
+        builtins = {
+            "help": (self._help, "explains all commands, or one"),
+            "ping": (self._ping, "answers pong"),
+            "status": (self._status, "tells how the server is"),
+            "quit": (self.quit, "stops the daemon"),
+        }
+        for name, (method, description) in builtins.items():
+            if name not in self.sp.choices:
+                command = self.sp.add_parser(name, description=description)
+                command.set_defaults(func=method, which=name)
+                if name == "help":
+                    command.add_argument("command", nargs="?", help="the command to explain")
+
+    def _dispatch(self, text: str) -> Reply:
+        return self._dispatcher.answer(text)
+
+    def _help(self) -> None:
+        name = self.namespace.command
+        commands = self.parser.commands
+        if name is None:
+            self.reply = self.parser.full_help()
+        elif name in commands:
+            self.reply = command_manual(name, commands[name])
+        else:
+            raise MessageError(unknown_command(name, list(commands)))
+
+    def _ping(self) -> None:
+        self.reply = "pong"
+
+    def _status(self) -> None:
+        lines = [
+            f"server: {type(self).__name__}",
+            f"version: lab_utils_mt {__version__}, Python {platform.python_version()}",
+            f"pid file: {self.pid_file_name}",
+            *self._status_lines(),
+        ]
+        self.reply = "\n".join(lines + (self._database.status() if self._database else []))
+
+    def quit(self) -> None:
+        """Answer the command ``quit``; the server stops afterwards.
+
+        Also called, by the thread of :meth:`start_daemon`, when a signal stops the server.
+        Override it to clean up.
+        """
+        self.reply = "Goodbye!"
+
+    # --- life ------------------------------------------------------------------------------
+
+    def daemonize(self) -> None:
+        """Lock the PID file.
+
+        Raises:
+            LockError: Another server holds it, or it cannot be written.
+        """
+        if not self.pid_file_name:
+            self.pid_file_name = default_pid_file(type(self).__name__)
+        self.lock = PidLock(self.pid_file_name)
+        self.lock.acquire()
+        weakref.finalize(self, self.lock.release)  # for a server that is dropped without close()
+
+    def start_daemon(self) -> None:
+        """Serve until the command ``quit``, Ctrl-C or SIGTERM; then free everything.
+
+        May run in any thread; signals are handled in the main thread only.
+
+        Raises:
+            OSError: The port is in use or forbidden; the text names it.
+            DatabaseUnavailable: The database cannot be reached.
+        """
+        self._signalled = False
+        with handling(self.signal_handler):
+            try:
+                self.serve_forever()
+                if self._signalled:
+                    self._clean_up()
+            finally:
+                self.close()
+
+    def signal_handler(self, _: int, __: FrameType | None) -> None:
+        """Let the server stop; a second signal cuts the commands that still run."""
+        self._hurried = self._hurried or self._quitting
+        self._signalled = True
+        self._request_stop()
+
+    def _clean_up(self) -> None:
+        try:
+            self.quit()
+        except Exception:
+            self.logger.exception("quit() failed")
+
+    @property
+    def quit_flag(self) -> bool:
+        """Whether the server is to stop; set it to True to stop the server."""
+        return self._quitting
+
+    @quit_flag.setter
+    def quit_flag(self, value: bool) -> None:
+        self._quitting = bool(value)
+        if value:
+            self._request_stop()
+
+    @property
+    def sock(self) -> Any:
+        """The listening socket, None before the server listens."""
+        return self.socket if self.address else None
+
+    def _listen(self) -> None:
+        if self._database is not None and not self._listening and not self._closing:
+            self._database.connect()
+        super()._listen()
+
+    def _bind_fault(self, error: OSError) -> str:
+        holder = f"this process, {os.getpid()}, holds the PID file {self.pid_file_name}"
+        return f"{super()._bind_fault(error)}; {holder}, so another program has the port"
+
+    def _tear_down(self) -> None:
+        try:
+            super()._tear_down()
+        finally:
+            self._close_database()
+            if self.lock is not None:
+                self.lock.release()
+
+    def _close_database(self) -> None:
+        if self._database is not None:
+            try:
+                self._database.close()
+            except Exception:
+                self.logger.exception("closing the database failed")
+
+
+class Client:
+    """Sends messages to a :class:`Server`, also to one of ``lab_utils`` 0.5.x.
+
+    A client may be shared among threads: each message gets its own reply. Connections are kept
+    open between messages and opened again when the server was restarted.
+
+    Args:
+        config_file: An ini file with ``host`` and ``port`` in its section ``[Overall]``.
+        host: The server's host; overrides the file.
+        port: The server's port; overrides the file.
+        timeout: Seconds for a message and its reply; None waits as long as the command runs.
+
+    Raises:
+        ConfigError: A setting cannot be used.
+    """
+
+    host: str = "localhost"  #: Host of the server.
+    port: int = 1507  #: Port of the server.
+
+    def __init__(
+        self,
+        config_file: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        if config_file is not None:
+            self.config(config_file)
+        self.host = self.host if host is None else host
+        self.port = self.port if port is None else port
+        self.timeout = timeout
+        check(ServerSettings, {"host": self.host, "port": self.port})
+        self._caller = Caller(self.host, self.port)
+
+    def config(self, config_file: str) -> None:
+        """Take host and port from an ini file; the server's own file will do.
+
+        Args:
+            config_file: Path; ``~`` is expanded.
+
+        Raises:
+            ConfigError: The file cannot be read, or host or port is missing or not allowed.
+        """
+        required = ("host", "port")
+        values = read_section(config_file, "Overall", ServerSettings, required)
+        self.host, self.port = values["host"], values["port"]
+
+    def send_message(self, message: str, *, idempotent: bool = False) -> str:
+        """Send a message and return the reply.
+
+        Args:
+            message: One line of text; :func:`quote` makes a word of any text.
+            idempotent: Whether the message may be sent again if its reply is lost.
+
+        Returns:
+            The reply; one that begins with ``Error! `` tells of a failure.
+
+        Raises:
+            MessageError: The message cannot be sent as a line.
+            OSError: The server cannot be reached.
+            ReplyLost: The connection ended before the reply: the command may have been executed.
+            ReplyTimeout: The reply did not come in time; the command may still run.
+        """
+        return self.query_bytes(message, idempotent=idempotent).decode("utf-8", "replace")
+
+    def query_bytes(self, message: str, *, idempotent: bool = False) -> bytes:
+        """Like :meth:`send_message`, for a command that replies with bytes."""
+        text = message.strip()
+        if not text:
+            raise MessageError("an empty message has no reply")
+        refuse_controls(text)
+        if self._caller.host != self.host or self._caller.port != self.port:
+            self.close()
+            self._caller = Caller(self.host, self.port)
+        return self._caller.call(text.encode() + b"\n", self.timeout, idempotent)
+
+    def close(self) -> None:
+        """Close the connections; the next message opens one again."""
+        self._caller.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Client of {self._caller.name}>"
