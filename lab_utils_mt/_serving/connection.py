@@ -14,7 +14,7 @@ from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
 from .._wire.text import decode_line
 from ..exceptions import MessageError
-from .sockets import prepare, say_goodbye, wait_readable
+from .sockets import INHERITED, prepare, say_goodbye, wait_readable
 
 if TYPE_CHECKING:
     from .server import ThreadedServer
@@ -34,7 +34,8 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
     def setup(self) -> None:
         """Prepare the connection."""
         settings = self.server
-        prepare(self.request, settings.send_timeout)
+        if not INHERITED:
+            prepare(self.request, settings.send_timeout)
         self._client = settings._registry.get(self.request)
         self._reader = LineReader(settings.max_message)
         self._line_began = 0.0

@@ -51,15 +51,17 @@ class Registry:
     """All clients of one server, and the order in which they leave."""
 
     def __init__(self) -> None:
-        # Guards everything below and the fields of the clients; notified when a client leaves.
-        self._changed = threading.Condition(threading.Lock())
+        # Guards everything below and the fields of the clients.
+        self._lock = threading.Lock()
+        # On the same lock; notified when a client leaves a server that stops.
+        self._left = threading.Condition(self._lock)
         self._clients: dict[socket.socket, Client] = {}
         self._counts = Counts()
         self._stopping = False
 
     def add(self, sock: socket.socket, address: str, limit: int) -> bool:
         """Take a client in, unless there are ``limit`` already."""
-        with self._changed:
+        with self._lock:
             full = len(self._clients) >= limit
             if full:
                 self._counts.refused += 1
@@ -71,26 +73,27 @@ class Registry:
 
     def turn_away(self, sock: socket.socket) -> None:
         """Take back :meth:`add`: the client could not be served."""
-        with self._changed:
+        with self._lock:
             self._counts.accepted -= 1
             self._counts.refused += 1
         self.remove(sock)
 
     def remove(self, sock: socket.socket) -> None:
         """Forget a client that is gone."""
-        with self._changed:
+        with self._lock:
             self._clients.pop(sock, None)
-            self._changed.notify_all()
+            if self._stopping:
+                self._left.notify_all()
 
     def get(self, sock: socket.socket) -> Client:
         """Return the client at the other end of a connection."""
-        with self._changed:
+        with self._lock:
             return self._clients[sock]
 
     def begin(self, client: Client, command: str) -> bool:
         """Note that a command begins; False if it must not, because the server stops."""
         now = time.monotonic()
-        with self._changed:
+        with self._lock:
             if self._stopping:
                 return False
             client.command, client.command_since = command, now
@@ -100,25 +103,25 @@ class Registry:
 
     def end(self, client: Client, failed: bool) -> None:
         """Note that the client has its reply."""
-        with self._changed:
+        with self._lock:
             client.command = None
             self._counts.errors += failed
 
     def count_error(self) -> None:
         """Note a request that was refused before it could begin."""
-        with self._changed:
+        with self._lock:
             self._counts.requests += 1
             self._counts.errors += 1
 
     def snapshot(self) -> tuple[list[Client], Counts]:
         """Return copies of the clients, oldest first, and of the counts."""
-        with self._changed:
+        with self._lock:
             clients = [dataclasses.replace(client) for client in self._clients.values()]
             return clients, dataclasses.replace(self._counts)
 
     def stop(self) -> None:
         """Let no further command begin, and give idle clients the end of their stream."""
-        with self._changed:
+        with self._lock:
             self._stopping = True
             idle = [client.sock for client in self._clients.values() if client.command is None]
         _shut_down(idle, _END_OF_STREAM)
@@ -133,17 +136,17 @@ class Registry:
         Returns:
             Whether they have.
         """
-        with self._changed:
+        with self._lock:
             while self._clients and not hurried():
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
                     break
-                self._changed.wait(min(remaining, _WAIT_SLICE))
+                self._left.wait(min(remaining, _WAIT_SLICE))
             return not self._clients
 
     def cut(self) -> list[Client]:
         """Cut the connections of all who are still here, and return them."""
-        with self._changed:
+        with self._lock:
             clients = [dataclasses.replace(client) for client in self._clients.values()]
         _shut_down([client.sock for client in clients], socket.SHUT_RDWR)
         return clients

@@ -28,6 +28,7 @@ from .accepting import AcceptLoop
 from .connection import ConnectionHandler
 from .rate import RateLimit
 from .registry import Registry
+from .sockets import INHERITED, prepare
 from .status import age, status_lines
 from .workers import Workers
 
@@ -131,6 +132,8 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         host, self.port = self.socket.getsockname()[:2]
         self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
         self.socket.setblocking(False)  # a client may be gone again before it is accepted
+        if INHERITED:
+            prepare(self.socket, self.send_timeout)
 
     def _bind_fault(self, error: OSError) -> str:
         reason = error.strerror or str(error)
@@ -209,7 +212,8 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a new client to a thread, or refuse it with one line and no thread."""
-        request.setblocking(True)
+        if not INHERITED:
+            request.setblocking(True)  # here it would be like the listener
         if not self._registry.add(request, _format(client_address), self.max_clients):
             self._refuse(request, f"server full ({self.max_clients} clients)")
             return

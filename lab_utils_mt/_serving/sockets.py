@@ -24,18 +24,27 @@ def wait_readable(sock: socket.socket, timeout: float | None) -> bool:
     return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
 
 
+# What a listener is told, Linux tells the connections that it accepts.
+INHERITED = sys.platform == "linux"
+
+_KEEPALIVE = [
+    (int(socket.IPPROTO_TCP), int(getattr(socket, name)), seconds)
+    for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
+    if hasattr(socket, name)
+]
+
+
 def prepare(sock: socket.socket, send_timeout: float | None = None) -> None:
     """Make a connection prompt, and notice a peer that died without a word within a minute.
 
     Args:
-        sock: A connected TCP socket.
+        sock: A TCP socket; a listener too, where :data:`INHERITED`.
         send_timeout: Seconds without progress after which sending fails with BlockingIOError.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    for level, option, value in _KEEPALIVE:
+        sock.setsockopt(level, option, value)
     if send_timeout is not None:
         # By the kernel: settimeout() would cost a poll() before each recv() and send().
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_timeout))

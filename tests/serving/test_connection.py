@@ -6,6 +6,7 @@ import json
 import logging
 import socket
 import ssl
+import sys
 import time
 
 import pytest
@@ -18,6 +19,19 @@ def test_a_line_is_answered_with_a_line(stage: Stage) -> None:
         assert client.ask("echo one") == "one"
         assert client.ask("echo {two  words} --times 2") == "two  words two  words"
         assert client.ask("ping") == "pong"
+
+
+def test_connections_are_prompt_and_notice_dead_peers(stage: Stage) -> None:
+    """Whether the system hands the listener's options down or not."""
+    with Line(stage) as client:
+        assert client.ask("ping") == "pong"
+        sock = stage._registry.snapshot()[0][0].sock
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16).strip(b"\0")
+        if sys.platform == "linux":
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
+        assert sock.getblocking()
 
 
 def test_bytes_one_by_one_make_the_same_request(stage: Stage) -> None:
