@@ -1,0 +1,1 @@
+"""How do readings get into PostgreSQL, from many threads, without being lost?"""

