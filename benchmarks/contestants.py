@@ -1,6 +1,7 @@
-"""Which servers are compared? Each runs in a process of its own: ``python contestants.py NAME PORT``.
+"""Which servers are compared?
 
-All know the commands ``echo TEXT`` and ``sleep SECONDS``.
+Each runs in a process of its own, by ``python contestants.py NAME PORT``, and knows the commands
+``echo TEXT`` and ``sleep SECONDS``.
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+"""What the README shows is what happens."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from daemons import TIMEOUT, wait_until
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def program(name: str) -> str:
+    """Return the program whose docstring begins with ``name``."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (found,) = [block for block in blocks if block.startswith(f'"""{name}:')]
+    return str(found)
+
+
+def run(code: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a program in a folder of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + code],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        timeout=TIMEOUT,
+        check=False,
+    )
+
+
+def port_is_free() -> bool:
+    """Tell whether nobody listens on the default port."""
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", 1507)) != 0
+
+
+def test_the_server_and_its_client_work(tmp_path: Path) -> None:
+    """As they stand there, on the default port."""
+    if not port_is_free():
+        pytest.skip("somebody listens on the default port")
+    server = program("thermometer.py")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{server}"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE) as process:
+        try:
+            wait_until(lambda: not port_is_free(), "the start of the server")
+            answer = run(program("ask.py"), tmp_path)
+            assert re.fullmatch(r"4\.\d{4} K\n", answer.stdout), answer.stderr
+            second = run(server, tmp_path)
+            assert second.returncode == 1
+            assert f"is held by {process.pid};" in second.stderr
+            with socket.create_connection(("127.0.0.1", 1507)) as sock:
+                sock.sendall(b"read C\nquit\n")
+                assert sock.makefile("rb").read().endswith(b"\nGoodbye!\n")
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.kill()
+
+
+def test_the_server_is_as_short_as_promised() -> None:
+    """A complete server in 20 lines of code."""
+    lines = [line for line in program("thermometer.py").splitlines() if line.strip()]
+    assert len(lines) <= 20
+
+
+def test_every_dependency_has_its_reason() -> None:
+    """In the table."""
+    table = README.split("What it is built on, and why:")[1].split("## ")[0]
+    declared = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    needed = declared.split("install_requires =")[1].split("[options.packages.find]")[0]
+    for name in re.findall(r"^ +([\w-]+)", needed, re.MULTILINE):
+        assert f"`{name}`" in table
+
+
+def test_files_that_the_readme_names_are_there() -> None:
+    """Each path in it."""
+    for path in re.findall(r"`((?:lab_utils_mt|benchmarks|examples)/[\w/.]*)`", README):
+        assert (ROOT / path).exists(), path
