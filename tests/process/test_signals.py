@@ -82,7 +82,7 @@ def test_raised_signals_are_heard_and_handlers_restored():
 def test_handlers_are_restored_after_an_error():
     """Whatever happens inside, nested or not."""
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(ZeroDivisionError), handling(ignore):  # noqa: PT012
+    with pytest.raises(ZeroDivisionError), handling(ignore):
         with handling(lambda signum, frame: None):
             pass
         assert signal.getsignal(signal.SIGTERM) is ignore
