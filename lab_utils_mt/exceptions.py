@@ -42,7 +42,7 @@ class MessageError(LabUtilsError):
 
 
 class ConnectionClosed(LabUtilsError, ConnectionError):
-    """The other end of the connection is gone, and nothing was left undecided by it."""
+    """The other end of the connection is gone."""
 
 
 class ReplyLost(ConnectionClosed):

@@ -8,10 +8,12 @@ keyword-only or has a name of its own.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import platform
 import re
 import weakref
+from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +28,7 @@ from ._process.runtime_folder import default_pid_file
 from ._process.signals import handling
 from ._serving.client import Caller
 from ._serving.server import ThreadedServer
-from ._serving.settings import ServerSettings
+from ._serving.settings import ClientSettings, ServerSettings
 from ._wire.framing import BUFFER_SIZE
 from ._wire.text import quote, refuse_controls
 from .custom_logging import CustomLogger, getLogger
@@ -59,7 +61,8 @@ __all__ = [
 buffer_size: int = BUFFER_SIZE
 """Bytes read at a time. In 0.5.x the longest message; here ``max_message`` is."""
 
-_DOCUMENTATION = "the README of lab_utils_mt"
+_LIVING_ATTRIBUTES = frozenset({"message", "reply", "namespace", "quit_flag", "sock"})
+_PRIVATE = re.compile(r"_[a-z]")
 
 
 class Server(ThreadedServer):
@@ -108,18 +111,19 @@ class Server(ThreadedServer):
     line_timeout: float = ServerSettings.line_timeout  #: Seconds for a line to be complete.
     #: Seconds after which a silent client is disconnected; None: never.
     idle_timeout: float | None = ServerSettings.idle_timeout
-    send_timeout: float = ServerSettings.send_timeout  #: Seconds for a reply to be accepted.
+    send_timeout: float = ServerSettings.send_timeout  #: Seconds without progress in sending.
     stop_timeout: float = ServerSettings.stop_timeout  #: Seconds that commands get at the stop.
     socket_timeout: float = ServerSettings.socket_timeout  #: Seconds between looks at the flag.
 
     address: str | None = None  #: ``host:port`` once the server listens.
     logger: CustomLogger  #: The logger of the server.
     lock: PidLock | None = None  #: The lock of the PID file.
+    database: Database | None = None  #: Connected while the server runs.
     parser: ArgumentParser  #: Knows the commands.
     sp: argparse._SubParsersAction[ArgumentParser]  #: Takes new commands.
     delimiter_left: str = "{"  #: Begins a word with blanks in it.
     delimiter_right: str = "}"  #: Ends it.
-    #: What separates the words of a message that has no quotes, as 0.5.x did.
+    #: How 0.5.x cut a message; only for code that reads it.
     regex: re.Pattern[str] = re.compile(r" (?![^{}]*})")
 
     message = per_request("message", "Text of the request that this thread answers.")
@@ -136,8 +140,12 @@ class Server(ThreadedServer):
         database: Database | None = None,
     ) -> None:
         self.logger = getLogger("lab_utils_mt.server")
-        self.database = self._database = database
-        self._request = CurrentRequest()
+        self._given_database = database
+        if database is not None:
+            self.database = database
+        self._current_request = CurrentRequest()
+        self._pid_lock: PidLock | None = None
+        self._was_signalled = False
         if config_file is not None:
             self.config(config_file)
         arguments = {"pid_file_name": pid_file_name, "host": host, "port": port}
@@ -150,6 +158,19 @@ class Server(ThreadedServer):
         except BaseException:
             self.socket.close()
             raise
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Let a subclass redeclare what 0.5.x declared; refuse names that would break the server.
+
+        Raises:
+            TypeError: The subclass has a private method of ours.
+        """
+        super().__init_subclass__(**kwargs)
+        for name in _LIVING_ATTRIBUTES & vars(cls).keys():
+            delattr(cls, name)  # such as reply: str = '', which would hide the property
+        ours = {n for c in (Server, ThreadedServer) for n in vars(c) if _PRIVATE.match(n)}
+        for name in ours & vars(cls).keys():
+            raise TypeError(f"class {cls.__name__}: {name} is a name of Server's own; rename it")
 
     # --- configuration ---------------------------------------------------------------------
 
@@ -183,25 +204,35 @@ class Server(ThreadedServer):
         self.parser = ArgumentParser(
             prog="daemon",
             description=type(self).__doc__ if type(self) is not Server else "A lab daemon.",
-            epilog=f"See {_DOCUMENTATION} for more information.",
+            epilog="See the README of lab_utils_mt for more information.",
         )
         self.sp = self.parser.add_subparsers(title="command", description="Daemon actions")
 
     def _make_dispatcher(self) -> None:
         self.create_parser()
+        if not (hasattr(self, "parser") and hasattr(self, "sp")):
+            raise TypeError(
+                f"{type(self).__name__}.create_parser() must set self.parser and self.sp:"
+                " call super().create_parser() first"
+            )
         self._add_builtins()
-        never_wait = [self._help, self._ping, self._status]
+        never_wait = [self._answer_help, self._answer_ping, self._answer_status]
         if type(self).quit is Server.quit:  # the user's own may touch hardware
             never_wait.append(self.quit)
-        self._dispatcher = Dispatcher(
-            self.parser, self._request, self.serial_commands, tuple(never_wait)
+        self._command_dispatcher = Dispatcher(
+            self.parser,
+            self._current_request,
+            self.serial_commands,
+            tuple(never_wait),
+            stopping=lambda: self._client_registry.is_stopping,
+            delimiters=lambda: self.delimiter_left + self.delimiter_right,
         )
 
     def _add_builtins(self) -> None:
         builtins = {
-            "help": (self._help, "explains all commands, or one"),
-            "ping": (self._ping, "answers pong"),
-            "status": (self._status, "tells how the server is"),
+            "help": (self._answer_help, "explains all commands, or one"),
+            "ping": (self._answer_ping, "answers pong"),
+            "status": (self._answer_status, "tells how the server is"),
             "quit": (self.quit, "stops the daemon"),
         }
         for name, (method, description) in builtins.items():
@@ -211,10 +242,10 @@ class Server(ThreadedServer):
                 if name == "help":
                     command.add_argument("command", nargs="?", help="the command to explain")
 
-    def _dispatch(self, text: str) -> Reply:
-        return self._dispatcher.answer(text)
+    def _answer_text(self, text: str) -> Reply:
+        return self._command_dispatcher.answer(text)
 
-    def _help(self) -> None:
+    def _answer_help(self) -> None:
         name = self.namespace.command
         commands = self.parser.commands
         if name is None:
@@ -224,23 +255,25 @@ class Server(ThreadedServer):
         else:
             raise MessageError(unknown_command(name, list(commands)))
 
-    def _ping(self) -> None:
+    def _answer_ping(self) -> None:
         self.reply = "pong"
 
-    def _status(self) -> None:
+    def _answer_status(self) -> None:
         lines = [
             f"server: {type(self).__name__}",
             f"version: lab_utils_mt {__version__}, Python {platform.python_version()}",
             f"pid file: {self.pid_file_name}",
-            *self._status_lines(),
+            *self._describe(),
         ]
-        self.reply = "\n".join(lines + (self._database.status() if self._database else []))
+        if self._given_database is not None:
+            lines += self._given_database.status()
+        self.reply = "\n".join(lines)
 
     def quit(self) -> None:
         """Answer the command ``quit``; the server stops afterwards.
 
-        Also called, by the thread of :meth:`start_daemon`, when a signal stops the server.
-        Override it to clean up.
+        Also called when a signal stops the server, after the last command and before the database
+        is closed. Override it to clean up.
         """
         self.reply = "Goodbye!"
 
@@ -254,7 +287,7 @@ class Server(ThreadedServer):
         """
         if not self.pid_file_name:
             self.pid_file_name = default_pid_file(type(self).__name__)
-        self.lock = PidLock(self.pid_file_name)
+        self.lock = self._pid_lock = PidLock(self.pid_file_name)
         self.lock.acquire()
         weakref.finalize(self, self.lock.release)  # for a server that is dropped without close()
 
@@ -266,67 +299,63 @@ class Server(ThreadedServer):
         Raises:
             OSError: The port is in use or forbidden; the text names it.
             DatabaseUnavailable: The database cannot be reached.
+            RuntimeError: The server runs already.
         """
-        self._signalled = False
+        self._life.claim_loop()
         with handling(self.signal_handler):
             try:
-                self.serve_forever()
-                if self._signalled:
-                    self._clean_up()
+                self._run_claimed_loop()
             finally:
                 self.close()
 
     def signal_handler(self, _: int, __: FrameType | None) -> None:
         """Let the server stop; a second signal cuts the commands that still run."""
-        self._hurried = self._hurried or self._quitting
-        self._signalled = True
-        self._request_stop()
-
-    def _clean_up(self) -> None:
-        try:
-            self.quit()
-        except Exception:
-            self.logger.exception("quit() failed")
+        self._life.hurried = self._life.hurried or self._life.quitting
+        self._was_signalled = True
+        self._life.request_stop()
 
     @property
     def quit_flag(self) -> bool:
         """Whether the server is to stop; set it to True to stop the server."""
-        return self._quitting
+        return self._life.quitting
 
     @quit_flag.setter
     def quit_flag(self, value: bool) -> None:
-        self._quitting = bool(value)
+        self._life.quitting = bool(value)
         if value:
-            self._request_stop()
+            self._life.request_stop()
 
     @property
     def sock(self) -> Any:
         """The listening socket, None before the server listens."""
         return self.socket if self.address else None
 
-    def _listen(self) -> None:
-        if self._database is not None and not self._listening and not self._closing:
-            self._database.connect()
-        super()._listen()
+    def _start_listening(self) -> None:
+        if self._given_database is not None and self.address is None:
+            self._given_database.connect()
+        super()._start_listening()
 
-    def _bind_fault(self, error: OSError) -> str:
+    def _bind_fault(self, error: OSError, in_use: bool) -> str:
+        fault = super()._bind_fault(error, in_use)
         holder = f"this process, {os.getpid()}, holds the PID file {self.pid_file_name}"
-        return f"{super()._bind_fault(error)}; {holder}, so another program has the port"
+        return f"{fault} ({holder}, so it is another program)" if in_use else fault
 
     def _tear_down(self) -> None:
-        try:
-            super()._tear_down()
-        finally:
-            self._close_database()
-            if self.lock is not None:
-                self.lock.release()
+        with contextlib.ExitStack() as stack:  # runs all of it, the last one first
+            if self._pid_lock is not None:
+                stack.callback(self._pid_lock.release)
+            if self._given_database is not None:
+                stack.callback(self._give_up, self._given_database.close, "closing the database")
+            if self._was_signalled:
+                stack.callback(self._give_up, self.quit, "quit()")
+            stack.callback(super()._tear_down)
 
-    def _close_database(self) -> None:
-        if self._database is not None:
-            try:
-                self._database.close()
-            except Exception:
-                self.logger.exception("closing the database failed")
+    def _give_up(self, step: Callable[[], object], name: str) -> None:
+        """Take a step of the stop; if it fails, the others must be taken all the same."""
+        try:
+            step()
+        except Exception:
+            self.logger.exception("%s failed", name)
 
 
 class Client:
@@ -361,7 +390,7 @@ class Client:
         self.host = self.host if host is None else host
         self.port = self.port if port is None else port
         self.timeout = timeout
-        check(ServerSettings, {"host": self.host, "port": self.port})
+        check(ClientSettings, {"host": self.host, "port": self.port, "timeout": timeout})
         self._caller = Caller(self.host, self.port)
 
     def config(self, config_file: str) -> None:
@@ -397,14 +426,11 @@ class Client:
 
     def query_bytes(self, message: str, *, idempotent: bool = False) -> bytes:
         """Like :meth:`send_message`, for a command that replies with bytes."""
-        text = message.strip()
-        if not text:
-            raise MessageError("an empty message has no reply")
-        refuse_controls(text)
+        line = _line_of(message)
         if self._caller.host != self.host or self._caller.port != self.port:
             self.close()
             self._caller = Caller(self.host, self.port)
-        return self._caller.call(text.encode() + b"\n", self.timeout, idempotent)
+        return self._caller.call(line, self.timeout, idempotent)
 
     def close(self) -> None:
         """Close the connections; the next message opens one again."""
@@ -418,3 +444,17 @@ class Client:
 
     def __repr__(self) -> str:
         return f"<Client of {self._caller.name}>"
+
+
+def _line_of(message: str) -> bytes:
+    if not isinstance(message, str):
+        raise MessageError(f"a message is a str, not {type(message).__name__}")
+    text = message.strip()
+    if not text:
+        raise MessageError("an empty message has no reply")
+    refuse_controls(text)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError as error:
+        fault = f"character {error.start + 1} of the message is a lone surrogate"
+        raise MessageError(f"{fault}; quote() sends any text") from None

@@ -308,3 +308,124 @@ def test_public_names_are_documented() -> None:
             if public and not inspect.getdoc(value):
                 missing.append(f"{name}.{member}")
     assert missing == []
+
+
+def test_what_0_5_declared_may_be_declared_again(pid_file: str) -> None:
+    """It must not hide what belongs to each request."""
+
+    class Declared(Stage):
+        message: str = ""
+        reply: str = ""
+        namespace: argparse.Namespace | None = None
+        quit_flag: bool = False
+
+    with Declared(pid_file_name=pid_file, port=0) as server:
+        thread = threading.Thread(target=server.start_daemon)
+        thread.start()
+        with Line(server) as client:
+            assert client.ask("echo {still here}") == "still here"
+            server.quit_flag = True
+            assert client.rest() == b""
+        thread.join(TIMEOUT)
+
+
+def test_a_name_that_would_break_the_server_is_refused() -> None:
+    """When the class is made, not at 3 a.m."""
+    with pytest.raises(TypeError, match=r"class Stage2: _tear_down is a name of Server's own"):
+        type("Stage2", (Stage,), {"_tear_down": lambda self: None})
+
+
+def test_names_that_a_lab_would_choose_are_free(pid_file: str) -> None:
+    """For commands and for attributes."""
+    names = "open status help ping stop name timeout shutdown start run read write connect send"
+    names += (
+        " _lock _clients _status _help _ping _serve _request _dispatch _listen _workers _closed"
+    )
+    names += " _database database register"
+
+    def command(self: Server) -> None:
+        self.reply = "ours"
+
+    lab = type("Lab", (Stage,), dict.fromkeys(names.split(), command))
+
+    class Daemon(lab):  # type: ignore[misc, valid-type]
+        def create_parser(self) -> None:
+            super().create_parser()
+            for name in names.split():
+                self.sp.add_parser(name).set_defaults(func=getattr(self, name), which=name)
+
+    server = Daemon(pid_file_name=pid_file, port=0)
+    server.lock = threading.Lock()
+    with serving(server), Line(server) as client:
+        assert [client.ask(name) for name in names.split()] == ["ours"] * len(names.split())
+        assert client.ask("quit") == "Goodbye!"
+
+
+def test_a_parser_without_commands_is_refused(pid_file: str) -> None:
+    """With what to do."""
+
+    class Forgetful(Server):
+        def create_parser(self) -> None:
+            self.parser = ArgumentParser()
+
+    with pytest.raises(TypeError, match="must set self.parser and self.sp"):
+        Forgetful(pid_file_name=pid_file)
+
+
+def test_the_bind_error_blames_another_program_only_if_there_is_one(pid_file: str) -> None:
+    """An address that this computer does not have is another matter."""
+    server = Stage(pid_file_name=pid_file, host="192.0.2.1", port=0)
+    with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1:0: .*; check the address$"):
+        server.start_daemon()
+
+
+def test_close_waits_for_a_start_that_is_under_way(pid_file: str) -> None:
+    """Else the database would be opened after it was closed."""
+
+    class Slow:
+        def __init__(self) -> None:
+            self.begun, self.go, self.calls = threading.Event(), threading.Event(), []
+
+        def connect(self) -> None:
+            self.begun.set()
+            assert self.go.wait(TIMEOUT)
+            self.calls.append("connect")
+
+        def close(self) -> None:
+            self.calls.append("close")
+
+    database = Slow()
+    server = Stage(pid_file_name=pid_file, port=0, database=database)
+    starting = threading.Thread(target=server.start_daemon)
+    starting.start()
+    assert database.begun.wait(TIMEOUT)
+    closing = threading.Thread(target=server.close)
+    closing.start()
+    database.go.set()
+    starting.join(TIMEOUT)
+    closing.join(TIMEOUT)
+    assert database.calls == ["connect", "close"]
+    assert not Path(pid_file).exists()
+
+
+def test_an_error_in_the_clean_up_does_not_stop_the_stop(
+    pid_file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """quit() of the user's, or the database; the PID file is released all the same."""
+
+    class Broken:
+        def connect(self) -> None: ...
+
+        def close(self) -> None:
+            raise RuntimeError("the database is gone")
+
+    class Careless(Stage):
+        def quit(self) -> None:
+            raise RuntimeError("the valve is stuck")
+
+    server = Careless(pid_file_name=pid_file, port=0, database=Broken())
+    with serving(server):
+        server.signal_handler(15, None)
+    assert not Path(pid_file).exists()
+    failed = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
+    assert failed == ["quit() failed", "closing the database failed"]

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import logging
+import reprlib
 import threading
 from collections.abc import Callable
 
@@ -15,6 +16,14 @@ from .parser import ArgumentParser, HelpRequested
 from .request import CurrentRequest
 
 logger = logging.getLogger("lab_utils_mt.commands")
+
+_short = reprlib.Repr()
+_short.maxstring = 200
+
+
+def shown(text: str) -> str:
+    """Return a client's text for logs: quoted, its control characters escaped, not too long."""
+    return _short.repr(text)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,6 +41,9 @@ class Reply:
     quits: bool = False
 
 
+SHUTTING_DOWN = Reply("Error! shutting down", failed=True)
+
+
 class Dispatcher:
     """Answer text commands with the handlers of a parser.
 
@@ -42,6 +54,8 @@ class Dispatcher:
         request: Where a handler finds its message and words, and leaves its reply.
         serial: Whether commands run one at a time.
         never_wait: Handlers that run at once even so.
+        stopping: Tells whether a command whose turn has come must not run any more.
+        delimiters: What stands around a word with blanks in it.
     """
 
     def __init__(
@@ -50,10 +64,14 @@ class Dispatcher:
         request: CurrentRequest,
         serial: bool = False,
         never_wait: tuple[Callable[[], object], ...] = (),
+        stopping: Callable[[], bool] = lambda: False,
+        delimiters: Callable[[], str] = lambda: "{}",
     ) -> None:
         self._parser = parser
         self._request = request
         self._never_wait = never_wait
+        self._stopping = stopping
+        self._delimiters = delimiters
         # Held while a command runs, if commands run one at a time: that is its purpose, and the
         # one exception to "no callback under a lock".
         self._turn = threading.Lock() if serial else None
@@ -62,20 +80,27 @@ class Dispatcher:
         """Run the command that ``text`` asks for and return its reply."""
         self._request.begin(text)
         try:
+            return self._answer_or_explain(text)
+        except (Exception, SystemExit) as error:
+            logger.exception("command %s failed", shown(text))
+            return Reply(f"Error! {type(error).__name__}: {error}", failed=True)
+        finally:
+            self._request.begin("")  # or an idle thread would keep a large reply
+
+    def _answer_or_explain(self, text: str) -> Reply:
+        try:
             return self._run(text)
         except HelpRequested as help_requested:
             return Reply(str(help_requested))
         except MessageError as error:
-            logger.warning("refused %r: %s", text, error)
+            logger.warning("refused %s: %s", shown(text), shown(str(error)))
             return Reply(f"Error! {error}\n\n{self._parser.full_help()}", failed=True)
-        except (Exception, SystemExit) as error:
-            logger.exception("command %r failed", text)
-            return Reply(f"Error! {type(error).__name__}: {error}", failed=True)
 
     def _run(self, text: str) -> Reply:
         if dialect_of(text) is Dialect.JSON_RPC:
             return Reply("Error! this server speaks text commands, not JSON-RPC", failed=True)
-        namespace = self._parse(split(text))
+        words = split(text, self._delimiters())
+        namespace = self._parse(words)
         handler = getattr(namespace, "func", None)
         if handler is None:
             raise MessageError("the command is incomplete, or its parser has no default 'func'")
@@ -84,8 +109,10 @@ class Dispatcher:
             handler()
         else:
             with self._turn:
+                if self._stopping():
+                    return SHUTTING_DOWN
                 handler()
-        return self._reply(quits=getattr(namespace, "which", None) == "quit")
+        return self._reply(quits=self._which(words, namespace) == "quit")
 
     def _parse(self, words: list[str]) -> argparse.Namespace:
         try:
@@ -97,6 +124,13 @@ class Dispatcher:
             if words and names and words[0] not in names and not words[0].startswith("-"):
                 raise MessageError(unknown_command(words[0], list(names))) from error
             raise
+
+    def _which(self, words: list[str], namespace: argparse.Namespace) -> object:
+        """Return the ``which`` of the command, whatever an argument of that name may say."""
+        command = self._parser.commands.get(words[0])
+        if command is None:
+            return getattr(namespace, "which", None)
+        return command.get_default("which")
 
     def _reply(self, quits: bool) -> Reply:
         reply = self._request.reply
@@ -113,4 +147,4 @@ def unknown_command(name: str, names: list[str]) -> str:
     """Say that there is no such command, and which were meant."""
     near = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"
-    return f"there is no command {name!r}: {hint}"
+    return f"there is no command {shown(name)}: {hint}"

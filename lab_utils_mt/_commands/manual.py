@@ -29,7 +29,10 @@ def command_manual(name: str, parser: argparse.ArgumentParser) -> str:
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
-    return " ".join(parser.format_usage().split())
+    try:
+        return " ".join(parser.format_usage().split())
+    except (AssertionError, KeyError, TypeError, ValueError):  # odd metavars
+        return f"usage: {parser.prog} ..."
 
 
 def _command_lines(parser: argparse.ArgumentParser, indent: int) -> Iterator[str]:
@@ -100,4 +103,7 @@ def _expanded(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     values = {name: value for name, value in values.items() if value is not argparse.SUPPRESS}
     if action.choices is not None:
         values["choices"] = ", ".join(str(choice) for choice in action.choices)
-    return action.help % values
+    try:
+        return action.help % values
+    except (KeyError, TypeError, ValueError):  # a lone %, which argparse would not print at all
+        return action.help

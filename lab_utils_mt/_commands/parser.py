@@ -74,15 +74,12 @@ class ArgumentParser(argparse.ArgumentParser):
         """
         raise MessageError((message or f"the command asked to exit with status {status}").strip())
 
-    def print_help(self, file: Any = None) -> None:
-        """Send the help to the client (or write it to ``file``).
-
-        Raises:
-            HelpRequested: Without a ``file``; the text is the help.
-        """
-        if file is None:
-            raise HelpRequested(self.format_help())
-        super().print_help(file)
+    def _print_message(self, message: str, file: Any = None) -> None:
+        # argparse prints help, usage and version here; the client asked, and the client gets it.
+        if file not in (None, sys.stdout, sys.stderr):
+            super()._print_message(message, file)
+        elif message:
+            raise HelpRequested(message)
 
     def full_help(self) -> str:
         """Return the manual of the server.

@@ -30,12 +30,12 @@ class CurrentRequest(threading.local):
 
 
 def per_request(name: str, doc: str) -> Any:
-    """Return a property that keeps its value in the owner's ``_request``."""
+    """Return a property that keeps its value in the owner's ``_current_request``."""
 
     def get(owner: Any) -> Any:
-        return getattr(owner._request, name)
+        return getattr(owner._current_request, name)
 
     def put(owner: Any, value: Any) -> None:
-        setattr(owner._request, name, value)
+        setattr(owner._current_request, name, value)
 
     return property(get, put, doc=doc)

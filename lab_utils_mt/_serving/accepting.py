@@ -24,7 +24,7 @@ logger = logging.getLogger("lab_utils_mt.server")
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE = 0.1  # seconds without accepting after running out of file descriptors
 _LINGER = 0.5  # seconds that a refused client gets to read why
-_MOST_LINGERING = 64
+_MOST_LINGERING = 256 if sys.platform == "win32" else 1024  # select() takes 512 there
 # On Windows select() is not interrupted by Ctrl-C.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else 3600.0
 
@@ -50,12 +50,12 @@ class AcceptLoop:
         self._lingering: collections.OrderedDict[socket.socket, float] = collections.OrderedDict()
         self._ending = False
 
-    def run(self, interval: Callable[[], float], each_time: Callable[[], None]) -> None:
-        """Take clients in; call ``each_time`` at least every ``interval()`` seconds."""
+    def run(self, interval: float, each_time: Callable[[], None]) -> None:
+        """Take clients in; call ``each_time`` at least every ``interval`` seconds."""
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._drain_wake)
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
         while not self._ending:
-            timeout = min(interval(), self._next_event(), _LONGEST_WAIT)
+            timeout = min(interval, self._next_event(), _LONGEST_WAIT)
             for key, _ in self._selector.select(max(0.0, timeout)):
                 key.data()
             self._resume()

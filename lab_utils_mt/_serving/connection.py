@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .._commands.dispatch import Reply
+from .._commands.dispatch import SHUTTING_DOWN, Reply
 from .._wire.foreign import foreign_line, foreign_opening
 from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
@@ -36,41 +36,44 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         settings = self.server
         if not INHERITED:
             prepare(self.request, settings.send_timeout)
-        self._client = settings._registry.get(self.request)
+        self._client = settings._client_registry.get(self.request)
         self._reader = LineReader(settings.max_message)
         self._line_began = 0.0
+        self._is_old_style = False  # the request had no newline, so the reply has none
 
     def handle(self) -> None:
         """Serve until the client, a malformed request or the server ends the connection."""
         try:
-            for line, terminated in self._lines():
-                if not self._answer(line, terminated):
+            for line in self._lines():
+                if not self._answer(line) or self._is_old_style:
                     break
         except MessageError as error:
             logger.warning("%s: %s", self._client.address, error)
-            self.server._registry.count_error()
-            self._send(f"Error! {error}")
+            self.server._client_registry.count_error()
+            self._send(Reply(f"Error! {error}"))
             say_goodbye(self.request)
         except ForeignProtocol as protocol:
             self.server._note_foreign(self._client.address, str(protocol))
 
-    def _lines(self) -> Iterator[tuple[bytes, bool]]:
-        """Yield each request, and whether it ended with a newline."""
+    def _lines(self) -> Iterator[bytes]:
+        """Yield each request."""
         reader = self._reader
         is_first = True
         while True:
             line = reader.next_line()
             if line is not None:
+                self._line_began = time.monotonic()  # of the next one, if some of it is there
                 if line:
                     self._refuse_foreign(foreign_line(line, is_first))
                     is_first = False
-                    yield line, True
+                    yield line
                 continue
             data = self._receive()
-            if data is None or not data:
+            if not data:
                 rest = reader.take_rest() if data is None else self._rest_at_end()
+                self._is_old_style = True
                 if rest:
-                    yield rest, False
+                    yield rest
                 return
             if not reader.is_partial:
                 self._line_began = time.monotonic()
@@ -121,37 +124,43 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         if protocol:
             raise ForeignProtocol(protocol)
 
-    def _answer(self, line: bytes, terminated: bool) -> bool:
+    def _answer(self, line: bytes) -> bool:
         """Answer one request; return whether the connection goes on."""
         text = decode_line(line)
-        registry = self.server._registry
         if not text.strip():
-            return terminated
+            return True
+        registry = self.server._client_registry
         if not registry.begin(self._client, text):
-            self._send("Error! shutting down")
+            self._send(SHUTTING_DOWN)
             say_goodbye(self.request, patience=0.2)
             return False
         reply = Reply("", failed=True)
         try:
-            reply, data = _encoded(self.server._dispatch(text), terminated)
-            self.request.sendall(data)
+            reply = self._dispatch(text)
+            self._send(reply)
         finally:
             registry.end(self._client, reply.failed)
-        if reply.quits:
-            self.server._request_stop()
-        return terminated and not reply.quits
+            if reply.quits:  # also if nobody is there any more to hear the reply
+                self.server._life.request_stop()
+        return not reply.quits
 
-    def _send(self, text: str) -> None:
-        self.request.sendall(encode_reply(text))
+    def _dispatch(self, text: str) -> Reply:
+        try:
+            return self.server._answer_text(text)
+        except BaseException as error:  # such as asyncio.CancelledError: it ends this thread
+            self._send(Reply(f"Error! {type(error).__name__}: {error}"))
+            raise
 
+    def _send(self, reply: Reply) -> None:
+        try:
+            data = self._encoded(reply.payload)
+        except ValueError as error:
+            logger.error("a reply cannot be sent: %s", error)  # noqa: TRY400  (no bug of ours)
+            data = self._encoded(f"Error! {type(error).__name__}: {error}")
+        self.request.sendall(data)
 
-def _encoded(reply: Reply, terminated: bool) -> tuple[Reply, bytes]:
-    """Return a reply and its bytes; another one, if it cannot be sent."""
-    try:
-        if terminated:
-            return reply, encode_reply(reply.payload)
+    def _encoded(self, payload: str | bytes) -> bytes:
+        if not self._is_old_style:
+            return encode_reply(payload)
         # A 0.5.x client takes all bytes up to the end of the stream.
-        return reply, reply.payload.encode() if isinstance(reply.payload, str) else reply.payload
-    except ValueError as error:
-        logger.error("a reply cannot be sent: %s", error)  # noqa: TRY400  (no bug of ours)
-        return Reply("", True, reply.quits), encode_reply(f"Error! {type(error).__name__}: {error}")
+        return payload.encode() if isinstance(payload, str) else payload

@@ -8,7 +8,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 _WAIT_SLICE = 0.25  # an untimed wait in the main thread makes Ctrl-C dead on Windows
 # Windows' recv() in another thread is woken by closing both directions only.
@@ -71,6 +70,11 @@ class Registry:
                 self._counts.peak = max(self._counts.peak, len(self._clients))
             return not full
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether no further command may begin."""
+        return self._stopping
+
     def turn_away(self, sock: socket.socket) -> None:
         """Take back :meth:`add`: the client could not be served."""
         with self._lock:
@@ -126,22 +130,15 @@ class Registry:
             idle = [client.sock for client in self._clients.values() if client.command is None]
         _shut_down(idle, _END_OF_STREAM)
 
-    def wait_empty(self, deadline: float, hurried: Callable[[], bool]) -> bool:
-        """Wait until all clients have left.
-
-        Args:
-            deadline: Monotonic time to give up at.
-            hurried: Asked now and then whether to give up at once.
+    def wait_empty(self, deadline: float) -> bool:
+        """Wait a moment, at most until a monotonic time, for all clients to leave.
 
         Returns:
             Whether they have.
         """
         with self._lock:
-            while self._clients and not hurried():
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    break
-                self._left.wait(min(remaining, _WAIT_SLICE))
+            if self._clients:
+                self._left.wait(max(0.0, min(deadline - time.monotonic(), _WAIT_SLICE)))
             return not self._clients
 
     def cut(self) -> list[Client]:

@@ -5,12 +5,13 @@ standard library documents them. Which thread owns what::
 
     serve_forever()   AcceptLoop: listener, refused clients
     name-conn-7       one client: ConnectionHandler, its LineReader
-    anybody           Registry (under its lock), _request_stop(), close()
+    anybody           Registry (under its lock), Lifecycle, close()
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -22,10 +23,11 @@ import time
 from types import TracebackType
 from typing import Any, TypeVar
 
-from .._commands.dispatch import Reply
+from .._commands.dispatch import Reply, shown
 from .._wire.replies import encode_reply
 from .accepting import AcceptLoop
 from .connection import ConnectionHandler
+from .lifecycle import Lifecycle
 from .rate import RateLimit
 from .registry import Registry
 from .sockets import INHERITED, prepare
@@ -36,14 +38,16 @@ logger = logging.getLogger("lab_utils_mt.server")
 
 _Self = TypeVar("_Self", bound="ThreadedServer")
 
-_LAST_WORDS = 1.0  # seconds for threads to end once nothing holds them any more
+_LAST_WORDS = 1.0  # s for threads to end once nothing holds them any more
+_HURRIED_LAST_WORDS = 0.2  # s
+_IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows; another program is exclusive
 
 
 class ThreadedServer(socketserver.ThreadingTCPServer):
     """Serve many clients at once, each by a thread of its own that is used again.
 
     Subclasses give the settings (see :class:`.settings.ServerSettings`) as attributes and answer
-    requests in :meth:`_dispatch`.
+    requests in :meth:`_answer_text`.
     """
 
     host: str
@@ -70,28 +74,22 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             self.address_family = socket.AF_INET6
         super().__init__((host, port), ConnectionHandler, bind_and_activate=False)
         self.address: str | None = None
-        self._registry = Registry()
-        self._workers = Workers(f"{type(self).__name__.lower()}-conn")
-        self._foreign = RateLimit(60.0)
-        self._began = time.monotonic()
-        self._quitting = False
-        self._hurried = False
-        self._loop_wanted = True
-        self._listening = False
-        # Guards the three below; signal handlers only read them.
-        self._state_lock = threading.Lock()
+        self._life = Lifecycle()
         self._accepting: AcceptLoop | None = None
-        self._loop_thread: int | None = None
-        self._closing = False
-        self._loop_done = threading.Event()
-        self._loop_done.set()
-        self._closed = threading.Event()
+        self._client_registry = Registry()
+        self._client_threads = Workers(f"{type(self).__name__.lower()}-conn")
+        self._foreign_limit = RateLimit(60.0)
+        self._made_at = time.monotonic()
 
     # --- start -----------------------------------------------------------------------------
 
     def __enter__(self: _Self) -> _Self:
         try:
-            self._listen()
+            self._life.claim_loop()  # so that close() waits until this has come to its end
+            try:
+                self._start_listening()
+            finally:
+                self._life.release_loop()
         except BaseException:
             self.close()
             raise
@@ -105,20 +103,17 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     ) -> None:
         self.close()
 
-    def _listen(self) -> None:
+    def _start_listening(self) -> None:
         """Bind and listen, unless that was done.
 
         Raises:
             OSError: The address cannot be used; the text names it.
         """
-        if self._closing:
-            raise OSError("this server was closed; make a new one")
-        if not self._listening:
+        if self.address is None:
             self.server_address = (self.host, self.port)
             self.request_queue_size = self.max_backlog
             self.server_bind()
             self.server_activate()
-            self._listening = True
             logger.info("%s listens on %s", type(self).__name__, self.address)
 
     def server_bind(self) -> None:
@@ -128,16 +123,18 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         try:
             super().server_bind()
         except OSError as error:
-            raise OSError(error.errno, self._bind_fault(error)) from error
-        host, self.port = self.socket.getsockname()[:2]
-        self.address = f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+            in_use = error.errno in _IN_USE
+            raise OSError(error.errno, self._bind_fault(error, in_use)) from error
         self.socket.setblocking(False)  # a client may be gone again before it is accepted
         if INHERITED:
             prepare(self.socket, self.send_timeout)
+        host, self.port = self.socket.getsockname()[:2]
+        self.address = _format((host, self.port))
 
-    def _bind_fault(self, error: OSError) -> str:
+    def _bind_fault(self, error: OSError, in_use: bool) -> str:
         reason = error.strerror or str(error)
-        return f"cannot listen on {self.host}:{self.port}: {reason}"
+        advice = "stop the other program, or choose another port" if in_use else "check the address"
+        return f"cannot listen on {_format((self.host, self.port))}: {reason}; {advice}"
 
     # --- serve -----------------------------------------------------------------------------
 
@@ -147,50 +144,34 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         Args:
             poll_interval: Seconds between two calls of ``service_actions()``; the default is
                 ``socket_timeout``.
+
+        Raises:
+            OSError: The address cannot be used, or the server was closed.
+            RuntimeError: Another thread serves already.
         """
-        self._listen()
-        loop = self._enter_loop()
-        try:
-            if self._loop_wanted and not self._quitting:
-                loop.run(lambda: poll_interval or self.socket_timeout, self.service_actions)
-        finally:
-            self._leave_loop(loop)
+        self._life.claim_loop()
+        self._run_claimed_loop(poll_interval)
+
+    def _run_claimed_loop(self, poll_interval: float | None = None) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._life.release_loop)
+            self._start_listening()
+            loop = self._accepting = AcceptLoop(self.socket, self._take_client)
+            stack.callback(loop.close)
+            if self._life.attach(loop):
+                loop.run(poll_interval or self.socket_timeout, self.service_actions)
 
     def shutdown(self) -> None:
         """End :meth:`serve_forever`, from another thread, and wait until it has."""
-        self._end_loop()
-
-    def _enter_loop(self) -> AcceptLoop:
-        loop = AcceptLoop(self.socket, self._take_client)
-        with self._state_lock:
-            busy = self._accepting is not None
-            if not busy:
-                self._accepting, self._loop_thread = loop, threading.get_ident()
-                self._loop_done.clear()
-        if busy:
-            loop.close()
-            raise RuntimeError("serve_forever() is running already")
-        return loop
-
-    def _leave_loop(self, loop: AcceptLoop) -> None:
-        with self._state_lock:
-            self._accepting = self._loop_thread = None
-            self._loop_wanted = True
-        loop.close()
-        self._loop_done.set()
-
-    def _end_loop(self) -> None:
-        self._loop_wanted = False
-        loop = self._accepting
-        if loop is not None:
-            loop.end()
-        _wait(self._loop_done)
+        self._life.end_loop()
 
     def _take_client(self) -> None:
         """Run the standard library's hooks for one waiting client."""
         try:
             request, client_address = self.get_request()
-        except OSError:
+        except OSError as error:
+            if self._accepting is not None:
+                self._accepting.accept_failed(error)
             return
         try:
             if self.verify_request(request, client_address):
@@ -201,39 +182,30 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             self.handle_error(request, client_address)
             self.shutdown_request(request)
 
-    def get_request(self) -> tuple[Any, Any]:
-        """Accept a client; pause if that fails for want of file descriptors."""
-        try:
-            return super().get_request()
-        except OSError as error:
-            if self._accepting is not None:
-                self._accepting.accept_failed(error)
-            raise
-
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a new client to a thread, or refuse it with one line and no thread."""
         if not INHERITED:
             request.setblocking(True)  # here it would be like the listener
-        if not self._registry.add(request, _format(client_address), self.max_clients):
-            self._refuse(request, f"server full ({self.max_clients} clients)")
+        if not self._client_registry.add(request, _format(client_address), self.max_clients):
+            self._refuse_client(request, f"server full ({self.max_clients} clients)")
             return
         try:
-            self._workers.submit(functools.partial(self._serve, request, client_address))
+            task = functools.partial(self.process_request_thread, request, client_address)
+            self._client_threads.submit(task)
         except RuntimeError as error:
-            self._registry.turn_away(request)
-            self._refuse(request, f"server has no thread left ({error})")
+            self._client_registry.turn_away(request)
+            self._refuse_client(request, f"server has no thread left ({error})")
 
-    def _serve(self, request: Any, client_address: Any) -> None:
-        try:
-            self.process_request_thread(request, client_address)
-        finally:
-            self._registry.remove(request)
+    def shutdown_request(self, request: Any) -> None:
+        """Close a connection; its place is free before the client learns that."""
+        self._client_registry.remove(request)
+        super().shutdown_request(request)
 
-    def _refuse(self, request: socket.socket, reason: str) -> None:
+    def _refuse_client(self, request: socket.socket, reason: str) -> None:
         with contextlib.suppress(OSError):
             request.setblocking(False)
             request.send(encode_reply(f"Error! {reason}"))
-        if self._accepting is None:
+        if self._accepting is None:  # handle_request() serves without a loop
             self.shutdown_request(request)
         else:
             self._accepting.see_off(request)
@@ -249,7 +221,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             logger.exception("the connection of %s failed", _format(client_address))
 
     def _note_foreign(self, address: str, protocol: str) -> None:
-        held_back = self._foreign.passes()
+        held_back = self._foreign_limit.passes()
         if held_back is not None:
             logger.warning(
                 "%s speaks %s: disconnected unanswered (%d more since the last warning)",
@@ -258,24 +230,11 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
                 held_back,
             )
 
-    def _dispatch(self, text: str) -> Reply:
+    def _answer_text(self, text: str) -> Reply:
         """Answer one request; never raises an Exception."""
         raise AssertionError("a subclass answers requests")
 
     # --- stop ------------------------------------------------------------------------------
-
-    def _request_stop(self) -> None:
-        """Let the server stop soon; takes no lock, so that signal handlers may call it."""
-        self._quitting = True
-        loop = self._accepting
-        if loop is not None:
-            loop.end()
-
-    def _is_own_thread(self) -> bool:
-        return (
-            threading.get_ident() == self._loop_thread
-            or threading.current_thread() in self._workers
-        )
 
     def close(self) -> None:
         """Stop serving and free everything: port, connections, threads.
@@ -284,62 +243,62 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         answer, then their connections are cut. Called by a command, it only asks the server to
         stop.
         """
-        self._request_stop()
-        if self._is_own_thread():
+        self._life.request_stop()
+        if self._life.is_entangled() or threading.current_thread() in self._client_threads:
             return
-        self._end_loop()
-        with self._state_lock:
-            first, self._closing = not self._closing, True
-        if not first:
-            _wait(self._closed)
+        self._life.end_loop()
+        if not self._life.claim_close():
+            self._life.wait_closed()
             return
         try:
             self._tear_down()
         finally:
-            self._closed.set()
+            self._life.finish_close()
+
+    def server_close(self) -> None:
+        """Do what :meth:`close` does; the name is the standard library's."""
+        self.close()
 
     def _tear_down(self) -> None:
         """Free everything, in the reverse order of the start."""
-        self.server_close()
-
-    def server_close(self) -> None:
-        """Close the port; let running commands answer, cut the other connections."""
-        super().server_close()
-        self._registry.stop()
+        self.socket.close()
+        self._client_registry.stop()
         deadline = time.monotonic() + self.stop_timeout
-        if not self._registry.wait_empty(deadline, lambda: self._hurried):
-            self._cut()
-        self._workers.stop(time.monotonic() + _LAST_WORDS)
+        while not self._client_registry.wait_empty(deadline):
+            if self._life.hurried or time.monotonic() >= deadline:
+                self._cut_clients()
+                break
+        self._client_threads.stop(time.monotonic() + self._last_words())
 
-    def _cut(self) -> None:
+    def _last_words(self) -> float:
+        return _HURRIED_LAST_WORDS if self._life.hurried else _LAST_WORDS
+
+    def _cut_clients(self) -> None:
         now = time.monotonic()
         stuck = [
-            f"{client.address} in {client.command!r} for {age(now - client.command_since)}"
-            for client in self._registry.cut()
+            f"{client.address} in {shown(client.command)} for {age(now - client.command_since)}"
+            for client in self._client_registry.cut()
             if client.command is not None
         ]
         if stuck:
             logger.error("stopped without waiting for %s", "; ".join(stuck))
-        self._registry.wait_empty(now + _LAST_WORDS, lambda: False)
+        deadline = now + self._last_words()
+        while not self._client_registry.wait_empty(deadline) and time.monotonic() < deadline:
+            pass
 
     # --- tell ------------------------------------------------------------------------------
 
-    def _status_lines(self) -> list[str]:
-        clients, counts = self._registry.snapshot()
+    def _describe(self) -> list[str]:
+        """Return the status command's lines about this server."""
+        clients, counts = self._client_registry.snapshot()
         now = time.monotonic()
         return [
             f"address: {self.address or 'not listening'}",
             f"pid: {os.getpid()}",
-            f"uptime: {age(now - self._began)}",
+            f"uptime: {age(now - self._made_at)}",
             *status_lines(clients, counts, self.max_clients, now),
-            f"threads: {threading.active_count()}, {len(self._workers)} for connections",
+            f"threads: {threading.active_count()}, {len(self._client_threads)} for connections",
         ]
-
-
-def _wait(event: threading.Event) -> None:
-    # In slices: an untimed wait in the main thread makes Ctrl-C dead on Windows.
-    while not event.wait(0.5):
-        pass
 
 
 def _format(address: Any) -> str:

@@ -64,7 +64,7 @@ class LineReader:
     @property
     def opening(self) -> bytes:
         """The connection's first bytes, while its first line has not been taken."""
-        return b"" if self._lines else bytes(self._buffer[:8])
+        return b"" if self._lines else bytes(self._buffer[:16]).lstrip(b"\r\n")
 
     @property
     def is_partial(self) -> bool:

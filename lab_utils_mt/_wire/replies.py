@@ -13,8 +13,7 @@ MAX_BLOCK = 999_999_999  # nine digits
 
 _BLOCK_HEAD = re.compile(rb"#([1-9])")
 _LOOKS_LIKE_BLOCK = re.compile(r"#[0-9]")
-# A reply this short came in one TCP segment, so what follows its newline came with it.
-_ONE_SEGMENT = 512
+_NEWLINE = 10
 
 
 def encode_reply(payload: str | bytes) -> bytes:
@@ -40,59 +39,52 @@ def _block(data: bytes) -> bytes:
 
 
 class ReplyReader:
-    """Cut one reply out of a server's byte stream.
+    """Find one reply in a server's byte stream.
 
-    Feed it with :meth:`receive_data` until :attr:`reply` is not None, or until the stream ends:
-    then :meth:`end_of_stream` says what there is.
+    Attributes:
+        reply: Its payload, once a whole line or block is there.
+        is_block: Whether it came as a block, which only a server of this protocol sends.
     """
 
-    def __init__(self, legacy: bool = False) -> None:
-        self._legacy = legacy
-        self._buffer = bytearray()
+    def __init__(self) -> None:
         self.reply: bytes | None = None
+        self.is_block = False
+        self._buffer = bytearray()
+        self._searched = 0  # no newline before this offset
+        self._end = 0
+        self._may_be_block = True
 
     def receive_data(self, data: bytes) -> None:
         """Take what ``recv()`` returned."""
         self._buffer += data
-        if not self._legacy:
+        if self.reply is None:
             self._look()
 
     @property
-    def surplus(self) -> bool:
-        """Whether bytes follow the reply: only a 0.5.x server, whose reply has lines, does that."""
-        return self.reply is not None and bool(self._buffer)
-
-    @property
-    def is_ambiguous(self) -> bool:
-        """Whether the reply may be the first segment of a longer one by a 0.5.x server."""
-        return self.reply is not None and not self._was_block and len(self.reply) >= _ONE_SEGMENT
-
-    def treat_as_legacy(self) -> None:
-        """Take the reply back: it ends with the stream."""
-        assert self.reply is not None, "a reply was found before"
-        self._buffer[:0] = self.reply + b"\n"
-        self.reply, self._legacy = None, True
-
-    def end_of_stream(self) -> bytes | None:
-        """Return what a 0.5.x server sent, or None where the reply is missing or cut off."""
-        if not self._buffer or (not self._legacy and _BLOCK_HEAD.match(self._buffer)):
-            return None
+    def raw(self) -> bytes:
+        """All that has come: the reply of a 0.5.x server, once the stream has ended."""
         return bytes(self._buffer)
 
+    @property
+    def has_surplus(self) -> bool:
+        """Whether bytes follow the reply: then it was the first line of one by a 0.5.x server."""
+        return self.reply is not None and len(self._buffer) > self._end
+
+    @property
+    def is_cut_block(self) -> bool:
+        """Whether a block has begun and not ended."""
+        return self.reply is None and bool(self._block_span())
+
     def _look(self) -> None:
-        if self.reply is not None:
-            return
-        head = self._block_head()
-        if head is None:
+        span = self._block_span()
+        if span is None:
             self._take_line()
-        elif head:
-            self._take_block(*head)
+        elif span:
+            self._take_block(*span)
 
-    _was_block = False
-
-    def _block_head(self) -> tuple[int, int] | tuple[()] | None:
-        """Return where the block begins and ends, () if more bytes are needed, None if none."""
-        found = _BLOCK_HEAD.match(self._buffer)
+    def _block_span(self) -> tuple[int, int] | tuple[()] | None:
+        """Return where the block's bytes begin and end, () if unknown yet, None if it is none."""
+        found = _BLOCK_HEAD.match(self._buffer) if self._may_be_block else None
         if not found:
             return () if self._buffer == b"#" else None
         digits = self._buffer[2 : 2 + int(found[1])]
@@ -104,13 +96,18 @@ class ReplyReader:
         return start, start + int(digits)
 
     def _take_block(self, start: int, end: int) -> None:
-        if len(self._buffer) > end:
-            self._was_block = True
-            self.reply = bytes(self._buffer[start:end])
-            del self._buffer[: end + 1]
+        if len(self._buffer) <= end:
+            return
+        if self._buffer[end] == _NEWLINE:
+            self.reply, self.is_block = bytes(memoryview(self._buffer)[start:end]), True
+            self._end = end + 1
+        else:  # text that only looks like one
+            self._may_be_block = False
+            self._take_line()
 
     def _take_line(self) -> None:
-        end = self._buffer.find(b"\n")
-        if end >= 0:
-            self.reply = bytes(self._buffer[:end])
-            del self._buffer[: end + 1]
+        end = self._buffer.find(b"\n", self._searched)
+        if end < 0:
+            self._searched = len(self._buffer)
+        else:
+            self.reply, self._end = bytes(memoryview(self._buffer)[:end]), end + 1

@@ -9,6 +9,9 @@ from enum import Enum
 
 from ..exceptions import MessageError
 
+MAX_WORDS = 1000
+"""Most words of a command: argparse takes quadratic time for words that look like options."""
+
 _BLANKS = " \t"
 _PLAIN_LINE = re.compile(r"[\t\x20-\x7e]*")
 _WORD_END = re.compile(r"[ \t]|$")
@@ -59,20 +62,28 @@ def refuse_controls(text: str) -> None:
             )
 
 
-def split(text: str) -> list[str]:
+def split(text: str, delimiters: str = "{}") -> list[str]:
     """Cut a text command into its words.
 
     Blanks separate words. ``{like this}`` is one word, taken literally up to the next ``}``;
     ``"like this"`` is one word too, a JSON string with its escapes.
 
+    Args:
+        text: The command.
+        delimiters: What may stand instead of the two braces.
+
     Raises:
-        MessageError: A brace or quote is not closed, or something follows it without a blank.
+        MessageError: A brace or quote is not closed, something follows it without a blank, or
+            there are more than :data:`MAX_WORDS` words.
     """
-    words = []
+    left, right = delimiters[0], delimiters[1]
+    words: list[str] = []
     at = _skip_blanks(text, 0)
     while at < len(text):
-        if text[at] == "{":
-            word, at = _braced(text, at)
+        if len(words) == MAX_WORDS:
+            raise MessageError(f"more than {MAX_WORDS} words")
+        if text[at] == left:
+            word, at = _delimited(text, at, right)
         elif text[at] == '"':
             word, at = _quoted(text, at)
         else:
@@ -102,10 +113,10 @@ def _plain(text: str, at: int) -> tuple[str, int]:
     return text[at : end.start()], end.start()
 
 
-def _braced(text: str, at: int) -> tuple[str, int]:
-    end = text.find("}", at)
+def _delimited(text: str, at: int, right: str) -> tuple[str, int]:
+    end = text.find(right, at + 1)
     if end < 0:
-        raise MessageError(f"no }} closes the {{ at character {at + 1}")
+        raise MessageError(f"no {right} closes the {text[at]} at character {at + 1}")
     return text[at + 1 : end], _word_ends(text, end + 1)
 
 

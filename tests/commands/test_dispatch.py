@@ -198,3 +198,71 @@ def test_requests_of_many_threads_do_not_mix() -> None:
 
     assert replies == {n: str(n) for n in range(8)}
     assert commands.request.reply == ""
+
+
+def test_an_argument_called_which_does_not_stop_the_server() -> None:
+    """The command decides, not what a client sends."""
+    commands = Commands(select=lambda c: None)
+    commands.parser.commands["select"].add_argument("which")
+
+    assert not commands.dispatcher.answer("select a quit").quits
+
+
+def test_a_flat_parser_may_stop_the_server() -> None:
+    """It has no commands, only words."""
+    request = CurrentRequest()
+    parser = ArgumentParser(prog="daemon")
+    parser.add_argument("which")
+    parser.set_defaults(func=lambda: None)
+
+    assert Dispatcher(parser, request).answer("quit").quits
+
+
+def test_a_command_whose_turn_comes_after_the_stop_is_refused() -> None:
+    """What it needs may be closed by then."""
+    stopping, gate, begun = threading.Event(), threading.Event(), threading.Event()
+    ran: list[str] = []
+
+    def hang(commands: Commands) -> None:
+        begun.set()
+        assert gate.wait(20)
+
+    commands = Commands(True, hang=hang, late=lambda c: ran.append("late"))
+    commands.dispatcher._stopping = stopping.is_set
+    first = threading.Thread(target=commands.dispatcher.answer, args=("hang",))
+    first.start()
+    assert begun.wait(20)
+    replies: list[Any] = []
+    second = threading.Thread(target=lambda: replies.append(commands.dispatcher.answer("late")))
+    second.start()
+    stopping.set()
+    gate.set()
+    first.join()
+    second.join()
+    assert ran == []
+    assert replies[0].payload == "Error! shutting down"
+
+
+def test_an_idle_thread_keeps_no_reply() -> None:
+    """It may be large."""
+    commands = Commands(get=lambda c: c.reply(b"x" * 1000))
+    assert len(commands.dispatcher.answer("get").payload) == 1000
+    assert (commands.request.reply, commands.request.namespace) == ("", None)
+
+
+def test_client_text_cannot_forge_log_lines_or_fill_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Whatever formatter the lab uses."""
+    commands = Commands(ping=lambda c: None)
+    commands.dispatcher.answer('ping a "\\nCRITICAL magnet quenched"')
+    commands.dispatcher.answer("ping " + "x " * 900)
+
+    assert all("\n" not in r.getMessage() for r in caplog.records)
+    assert all(len(r.getMessage()) < 600 for r in caplog.records)
+
+
+def test_too_many_words_are_refused() -> None:
+    """argparse would take seconds for them."""
+    reply = Commands(ping=lambda c: None).dispatcher.answer("ping " + "-z " * 2000)
+    assert str(reply.payload).startswith("Error! more than 1000 words")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 
 import pytest
 
@@ -92,10 +93,42 @@ def test_a_commands_own_help_option_is_answered() -> None:
         parser.parse_args(["move", "--help"])
 
 
-def test_a_version_option_cannot_end_the_process() -> None:
-    """Its text goes to the server's terminal, its exit nowhere."""
+def test_a_version_option_is_answered(capfd: pytest.CaptureFixture[str]) -> None:
+    """argparse would print it on the server's terminal, and end the thread."""
     parser = ArgumentParser(prog="daemon")
     parser.add_argument("--version", action="version", version="7")
 
-    with pytest.raises(MessageError, match="asked to exit"):
+    with pytest.raises(HelpRequested, match="7"):
         parser.parse_args(["--version"])
+    assert capfd.readouterr() == ("", "")
+
+
+def test_help_can_still_be_written_to_a_file() -> None:
+    """As in the standard library."""
+    file = io.StringIO()
+    ArgumentParser(prog="daemon", description="A daemon.").print_help(file)
+    assert "A daemon." in file.getvalue()
+
+
+def test_a_command_that_exits_is_refused() -> None:
+    """Whatever an action of the user's does."""
+    with pytest.raises(MessageError, match="asked to exit with status 3"):
+        ArgumentParser(prog="daemon").exit(3)
+
+
+@pytest.mark.parametrize("text", ["duty cycle in %", "100% of %(what)s", "%d"])
+def test_a_lone_percent_sign_does_not_break_the_manual(text: str) -> None:
+    """argparse itself fails on it."""
+    parser = ArgumentParser(prog="daemon")
+    parser.add_subparsers().add_parser("duty").add_argument("cycle", help=text)
+
+    assert text in " ".join(parser.full_help().split())
+
+
+def test_a_parser_without_commands_has_none() -> None:
+    """Nor has one whose messages begin with something else."""
+    parser = ArgumentParser(prog="daemon")
+    assert dict(parser.commands) == {}
+    parser.add_argument("axis")
+    parser.add_subparsers().add_parser("move")
+    assert dict(parser.commands) == {}

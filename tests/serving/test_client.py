@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,7 +14,14 @@ from pathlib import Path
 import pytest
 from daemons import TIMEOUT, Stage, serving, wait_until
 
-from lab_utils_mt.socket_comm import Client, MessageError, ReplyLost, ReplyTimeout, quote
+from lab_utils_mt.socket_comm import (
+    Client,
+    ConfigError,
+    MessageError,
+    ReplyLost,
+    ReplyTimeout,
+    quote,
+)
 
 
 @contextlib.contextmanager
@@ -59,7 +67,7 @@ def test_a_client_keeps_its_connection(stage: Stage) -> None:
             assert client.send_message(f"echo {quote(text)}") == text
         assert client.query_bytes("blob") == bytes(range(256))
         assert len(client.send_message("long")) == 20_000_000
-    assert stage._registry.snapshot()[1].accepted == 1
+    assert stage._client_registry.snapshot()[1].accepted == 1
 
 
 def test_32_threads_share_a_client_and_never_get_anothers_reply(stage: Stage) -> None:
@@ -104,7 +112,7 @@ def test_what_cannot_be_a_line_is_refused(stage: Stage, message: str, fault: str
     client = Client(host="127.0.0.1", port=stage.port)
     with pytest.raises(MessageError, match=fault):
         client.send_message(message)
-    assert stage._registry.snapshot()[1].accepted == 0
+    assert stage._client_registry.snapshot()[1].accepted == 0
 
 
 def test_no_server_is_an_error_at_once() -> None:
@@ -220,18 +228,29 @@ def test_a_first_line_by_an_old_server_may_be_a_whole_segment() -> None:
         assert client.send_message("x") == "x" * 1447 + "\nthe end"
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork()")
 def test_a_child_process_does_not_use_its_parents_connection(stage: Stage) -> None:
     """Two processes on one socket would get each other's replies."""
-    if not hasattr(os, "fork"):
-        pytest.skip("this system has no fork()")
-    client = Client(host="127.0.0.1", port=stage.port)
-    assert client.send_message("ping") == "pong"
-    before = client._caller._idle[0]
-    child = client._caller
-    child._owner = -1  # what a forked child sees: the connections belong to another process
-
-    assert child._pop() is None
-    before.close()
+    code = f"""
+import os, sys
+sys.path.insert(0, {str(Path.cwd())!r})
+from lab_utils_mt.socket_comm import Client
+client = Client(host="127.0.0.1", port={stage.port})
+assert client.send_message("ping") == "pong"
+client._caller._lock.acquire()  # as a thread might that the child does not have
+child = os.fork()
+if not child:
+    ok = client.send_message("echo child") == "child" and len(client._caller._idle) == 1
+    os._exit(0 if ok else 1)
+client._caller._lock.release()
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+assert client.send_message("echo parent") == "parent"
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0
+    assert stage._client_registry.snapshot()[1].accepted == 2
 
 
 def test_host_and_port_come_from_the_servers_file(tmp_path: Path, stage: Stage) -> None:
@@ -263,3 +282,118 @@ def test_waiting_for_a_reply_can_be_interrupted_by_closing_the_server(stage: Sta
     wait_until(lambda: caught, "the end of the call")
     stage.gate.set()
     thread.join(TIMEOUT)
+
+
+@pytest.mark.parametrize("message", [b"ping", None, 3])
+def test_a_message_must_be_text(message: object) -> None:
+    """The error says what it is."""
+    with pytest.raises(MessageError, match="a message is a str, not"):
+        Client().send_message(message)  # type: ignore[arg-type]
+
+
+def test_a_lone_surrogate_needs_quoting(stage: Stage) -> None:
+    """Bytes of a file name that are no text, for example."""
+    with Client(host="127.0.0.1", port=stage.port) as client:
+        with pytest.raises(MessageError, match="character 3 of the message is a lone surrogate"):
+            client.send_message("a \udcff")
+        assert client.send_message(f"echo {quote('x')}") == "x"
+
+
+@pytest.mark.parametrize("timeout", [0, -1.0, float("nan"), float("inf"), 1e9, "5"])
+def test_a_timeout_must_be_possible(timeout: object) -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigError, match="argument: timeout"):
+        Client(timeout=timeout)  # type: ignore[arg-type]
+
+
+def test_an_address_that_does_not_answer_is_an_error_in_time() -> None:
+    """Its queue of connections is full, so it is silent."""
+    with socket.socket() as listener, contextlib.ExitStack() as stack:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            sock = stack.enter_context(socket.socket())
+            sock.setblocking(False)
+            sock.connect_ex(listener.getsockname())
+        port = listener.getsockname()[1]
+        with pytest.raises(TimeoutError, match=f"cannot reach a server at 127.0.0.1:{port}: timed"):
+            Client(host="127.0.0.1", port=port, timeout=0.3).send_message("ping")
+
+
+def test_a_name_that_is_no_hosts_is_an_error() -> None:
+    """Python itself gives a UnicodeError."""
+    with pytest.raises(OSError, match="cannot reach a server at"):
+        Client(host="x" * 70, timeout=5).send_message("ping")
+
+
+def test_a_message_too_long_for_the_server_is_told(stage: Stage) -> None:
+    """Though the server stops reading long before its end."""
+    with Client(host="127.0.0.1", port=stage.port) as client:
+        reply = client.send_message("echo " + "x" * 10_000_000)
+        assert reply == "Error! message longer than 65536 bytes"
+        assert client.send_message("ping") == "pong"
+
+
+def test_a_server_that_stops_after_a_long_line_is_no_old_one() -> None:
+    """The end of the stream comes where more of a 0.5.x reply would."""
+    with peer(answers(b"x" * 1000 + b"\n"), answers(b"pong\n", b"pong\n")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=TIMEOUT)
+        assert client.send_message("long") == "x" * 1000
+        assert client.send_message("ping") == "pong"
+        assert client.send_message("ping") == "pong"
+        client.close()
+
+
+def test_an_old_server_may_be_replaced_by_a_new_one() -> None:
+    """On the same port, while the client lives; and back again."""
+
+    def stays(sock: socket.socket) -> None:
+        for _ in range(3):
+            assert sock.recv(4096)
+            sock.sendall(b"new\n")
+
+    with peer(answers(b"old"), stays, answers(b"old\nlines"), answers(b"old")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=TIMEOUT)
+        replies = [client.send_message("x") for _ in range(6)]
+        assert replies == ["old", "new", "new", "new", "old\nlines", "old"]
+
+
+def test_a_reply_cut_off_by_a_server_that_keeps_connections_is_lost() -> None:
+    """``T = 12.`` is not a reply; the next call starts anew."""
+    with peer(answers(b"a\n", b"b\n", b"T = 12."), answers(b"c\n")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=TIMEOUT)
+        assert [client.send_message("x") for _ in range(2)] == ["a", "b"]
+        with pytest.raises(ReplyLost):
+            client.send_message("x")
+        assert client.send_message("x") == "c"
+        client.close()
+
+
+@pytest.mark.parametrize("text", ["#1234 units", "#15hello world", "#2 is ready"])
+def test_an_old_servers_reply_may_begin_like_a_block(text: str) -> None:
+    """It arrives as it was sent."""
+    with peer(answers(text.encode()), answers(text.encode() + b"\nand more")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=TIMEOUT)
+        assert client.send_message("x") == text
+        assert client.send_message("x") == f"{text}\nand more"
+
+
+def test_after_a_burst_a_client_keeps_few_connections(stage: Stage) -> None:
+    """Each one is a place at the server."""
+    with Client(host="127.0.0.1", port=stage.port) as client:
+        threads = [
+            threading.Thread(target=client.send_message, args=("sleep 0.2",)) for _ in range(40)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        wait_until(lambda: len(stage._client_registry.snapshot()[0]) <= 16)
+
+
+def test_a_client_that_is_dropped_closes_its_connections(stage: Stage) -> None:
+    """Code for 0.5.x closes nothing."""
+    client = Client(host="127.0.0.1", port=stage.port)
+    assert client.send_message("ping") == "pong"
+    del client
+    wait_until(lambda: not stage._client_registry.snapshot()[0], "the end of the connection")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
 import ssl
 import sys
+import threading
 import time
 
 import pytest
@@ -25,7 +27,7 @@ def test_connections_are_prompt_and_notice_dead_peers(stage: Stage) -> None:
     """Whether the system hands the listener's options down or not."""
     with Line(stage) as client:
         assert client.ask("ping") == "pong"
-        sock = stage._registry.snapshot()[0][0].sock
+        sock = stage._client_registry.snapshot()[0][0].sock
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, 16).strip(b"\0")
@@ -255,7 +257,7 @@ def test_a_reset_is_an_ordinary_end(stage: Stage, caplog: pytest.LogCaptureFixtu
         client.vanish()
     with Line(stage) as client:
         assert client.ask("ping") == "pong"
-    wait_until(lambda: not stage._registry.snapshot()[0], "the end of the connections")
+    wait_until(lambda: not stage._client_registry.snapshot()[0], "the end of the connections")
     assert [r for r in caplog.records if r.levelno >= logging.ERROR] == []
 
 
@@ -301,6 +303,66 @@ def test_a_client_that_never_reads_is_disconnected(
     with serving(server), Line(server) as mute, Line(server) as client:
         mute.send(b"long\nlong\n")
         assert client.ask("ping") == "pong"
-        wait_until(lambda: len(server._registry.snapshot()[0]) == 1, "the end of the mute client")
+        wait_until(
+            lambda: len(server._client_registry.snapshot()[0]) == 1, "the end of the mute client"
+        )
         assert client.ask("ping") == "pong"
     assert [r for r in caplog.records if "takes no replies" in r.getMessage()]
+
+
+def test_a_steady_stream_is_not_cut_by_the_line_timeout(pid_file: str) -> None:
+    """Though each packet ends within a line."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.line_timeout = 0.3
+    with serving(server), Line(server) as client:
+        client.send(b"echo")
+        for _ in range(20):
+            time.sleep(0.03)
+            client.send(b" x\necho")
+            assert client.line() == b"x\n"
+
+
+def test_a_handler_may_raise_anything(pid_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even what ends its thread: asyncio's cancellation, for example."""
+    ended: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+
+    class Cancelled(Stage):
+        def echo(self) -> None:
+            raise asyncio.CancelledError("too late")
+
+    with serving(Cancelled(pid_file_name=pid_file, port=0)) as server:
+        with Line(server) as client:
+            client.send(b"echo\n")
+            assert client.rest() == b"Error! CancelledError: too late\n"
+        with Line(server) as client:
+            assert client.ask("ping") == "pong"
+    assert len(ended) == 1
+
+
+def test_other_delimiters_can_be_chosen(pid_file: str) -> None:
+    """As 0.5.x lets a daemon do."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.delimiter_left, server.delimiter_right = "<", ">"
+    with serving(server), Line(server) as client:
+        assert client.ask("echo <two  words> {three") == "two  words {three"
+
+
+@pytest.mark.parametrize(
+    ("data", "reply"),
+    [
+        (b"caf\xe9", b"Error! byte 4 of the message is not UTF-8"),
+        (b"\r\nGET / HTTP/1.1", b""),
+        (b"nonsense", b"Error! there is no command 'nonsense'"),
+    ],
+)
+def test_errors_to_an_old_client_have_no_newline_either(
+    stage: Stage, data: bytes, reply: bytes
+) -> None:
+    """It takes all bytes up to the end of the stream."""
+    with Line(stage) as client:
+        client.send(data)
+        answer = client.rest()
+        assert answer.startswith(reply)
+        assert b"\n" not in answer or b"DAEMON HELP" in answer
+        assert bool(answer) == bool(reply)

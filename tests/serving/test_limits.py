@@ -53,7 +53,40 @@ def test_a_place_is_free_again_when_a_client_leaves(pid_file: str) -> None:
             client = Line(server)
             assert client.ask("ping") == "pong"
             client.vanish()
-            wait_until(lambda: not server._registry.snapshot()[0], "the end of the client")
+            wait_until(lambda: not server._client_registry.snapshot()[0], "the end of the client")
+
+
+def test_a_place_is_free_before_the_client_learns_that_it_left(pid_file: str) -> None:
+    """So that the next one is not refused by a hair."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.max_clients = 1
+    with serving(server):
+        for _ in range(200):
+            with Line(server) as client:
+                client.send(b"ping\n")
+                client.sock.shutdown(socket.SHUT_WR)
+                assert client.rest() == b"pong\n"
+
+
+def test_a_burst_of_clients_is_refused_politely(pid_file: str) -> None:
+    """All at once, each with a request that is never read."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.max_clients = 2
+    with (
+        serving(server),
+        Line(server) as old,
+        Line(server) as older,
+        contextlib.ExitStack() as all_,
+    ):
+        assert [old.ask("ping"), older.ask("ping")] == ["pong", "pong"]
+        crowd = [all_.enter_context(Line(server)) for _ in range(400)]
+        for client in crowd:
+            with contextlib.suppress(ConnectionError):
+                client.send(b"echo never\n" * 3)
+        refusals = [client.rest() for client in crowd]
+        assert refusals == [b"Error! server full (2 clients)\n"] * 400
+        assert old.ask("ping") == "pong"
+    assert server.executed == []
 
 
 def test_threads_are_used_again(stage: Stage) -> None:
@@ -61,7 +94,7 @@ def test_threads_are_used_again(stage: Stage) -> None:
     for _ in range(50):
         with Line(stage) as client:
             assert client.ask("ping") == "pong"
-    assert len(stage._workers) < 10
+    assert len(stage._client_threads) < 10
 
 
 @contextlib.contextmanager
@@ -259,5 +292,5 @@ def test_clients_come_and_go_while_others_work(stage: Stage) -> None:
 
     assert failures == []
     assert time.monotonic() - began < TIMEOUT
-    wait_until(lambda: not stage._registry.snapshot()[0], "the end of all connections")
+    wait_until(lambda: not stage._client_registry.snapshot()[0], "the end of all connections")
     assert isinstance(stage.socket, socket.socket)

@@ -66,7 +66,7 @@ def test_what_still_waits_is_refused_not_executed(stage: Stage) -> None:
         client.send(b"hold\necho never\n")
         assert stage.waiting.acquire(timeout=TIMEOUT)
         closing = in_thread(stage.close)
-        wait_until(lambda: stage._registry._stopping)
+        wait_until(lambda: stage._client_registry.is_stopping)
         stage.gate.set()
         assert client.rest() == b"held\nError! shutting down\n"
         closing.join(TIMEOUT)
@@ -104,7 +104,7 @@ def test_a_client_that_never_reads_is_cut(pid_file: str) -> None:
     stage.stop_timeout = 0.2
     with serving(stage), Line(stage) as mute:
         mute.send(b"long\n")
-        wait_until(lambda: stage._registry.snapshot()[1].requests == 1)
+        wait_until(lambda: stage._client_registry.snapshot()[1].requests == 1)
 
 
 def test_the_stock_server_waits_for_an_idle_client_for_ever() -> None:
@@ -128,6 +128,124 @@ print("closed", flush=True)
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(1.0)
         process.kill()
+
+
+def test_quit_stops_even_if_its_client_is_gone(pid_file: str) -> None:
+    """Its clean-up has run, so there is no way back."""
+
+    class Slow(Stage):
+        def quit(self) -> None:
+            self.waiting.release()
+            self.gate.wait(TIMEOUT)
+            self.reply = "x" * 10_000_000
+
+    stage = Slow(pid_file_name=pid_file, port=0)
+    with stage:
+        thread = in_thread(stage.start_daemon)
+        client = Line(stage)
+        client.send(b"quit\n")
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        client.vanish()
+        stage.gate.set()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_a_serial_command_does_not_run_after_the_stop(pid_file: str) -> None:
+    """Others wait for their turn behind one that hangs."""
+
+    class Careful(Stage):
+        serial_commands = True
+        stop_timeout = 0.2
+
+    stage = Careful(pid_file_name=pid_file, port=0)
+    with serving(stage):
+        first, others = Line(stage), [Line(stage) for _ in range(3)]
+        first.send(b"hold\n")
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+        for other in others:
+            other.send(b"echo late\n")
+        wait_until(lambda: stage._client_registry.snapshot()[1].requests == 4)
+        stage.close()
+        stage.gate.set()
+        wait_until(lambda: len(stage._client_threads) == 0, "the end of all threads")
+        for client in (first, *others):
+            client.close()
+    assert stage.executed == []
+
+
+def test_close_may_be_called_again_within_itself(pid_file: str) -> None:
+    """By a signal handler that the thread runs meanwhile."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    registry_stop = stage._client_registry.stop
+
+    def interrupted() -> None:
+        stage.close()
+        registry_stop()
+
+    stage._client_registry.stop = interrupted  # type: ignore[method-assign]
+    stage.close()
+    assert not Path(pid_file).exists()
+
+
+def test_a_second_start_does_not_harm_the_first(stage: Stage) -> None:
+    """It is refused."""
+    wait_until(lambda: stage._life._loop)
+    with pytest.raises(RuntimeError, match="running already"):
+        stage.start_daemon()
+    with Line(stage) as client:
+        assert client.ask("ping") == "pong"
+
+
+def test_the_standard_librarys_way_to_close_frees_everything(pid_file: str) -> None:
+    """``shutdown()``, then ``server_close()``."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    thread = in_thread(stage.serve_forever)
+    wait_until(lambda: stage.address)
+    stage.shutdown()
+    stage.server_close()
+    thread.join(TIMEOUT)
+    assert not Path(pid_file).exists()
+
+
+def test_handle_request_serves_one_client(pid_file: str) -> None:
+    """The standard library's way without a loop."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    stage.max_clients = 1
+    with stage, Line(stage) as client, Line(stage) as refused:
+        stage.handle_request()
+        assert client.ask("ping") == "pong"
+        stage.handle_request()
+        assert refused.rest() == b"Error! server full (1 clients)\n"
+
+
+def test_the_hooks_of_the_standard_library_work(pid_file: str) -> None:
+    """``verify_request`` turns clients away, ``service_actions`` runs now and then."""
+
+    class Hooked(Stage):
+        actions = 0
+
+        def verify_request(self, request: object, client_address: object) -> bool:
+            if self.actions > 1000:
+                raise RuntimeError("a bug in the hook")
+            return self.max_clients > 1
+
+        def service_actions(self) -> None:
+            self.actions += 1
+
+    with serving(Hooked(pid_file_name=pid_file, port=0)) as stage:
+        with Line(stage) as client:
+            assert client.ask("ping") == "pong"
+        stage.max_clients = 1
+        with Line(stage) as client:
+            assert client.rest() == b""
+        stage.max_clients, stage.actions = 2, 10_000
+        with Line(stage) as client:
+            assert client.rest() == b""
+        stage.actions = 0
+        with Line(stage) as client:
+            assert client.ask("ping") == "pong"
+        assert stage.actions > 0
 
 
 def test_close_may_be_called_often_and_by_anybody(stage: Stage) -> None:
@@ -181,7 +299,7 @@ def test_shutdown_before_the_loop_ends_it(pid_file: str) -> None:
 
 def test_a_second_loop_is_refused(stage: Stage) -> None:
     """One server, one loop."""
-    wait_until(lambda: stage._accepting)
+    wait_until(lambda: stage._life._loop)
     with pytest.raises(RuntimeError, match="running already"):
         stage.serve_forever()
 
@@ -229,8 +347,11 @@ sys.path[:0] = {path!r}
 from daemons import Stage
 
 class Noisy(Stage):
+    def sleep(self):
+        super().sleep()
+        print("slept", flush=True)
+
     def quit(self):
-        self.gate.set()
         print("cleaning up", flush=True)
         super().quit()
 
@@ -278,19 +399,29 @@ def test_a_signal_cleans_up_and_stops(pid_file: str, signum: signal.Signals) -> 
 def test_a_second_signal_cuts_what_still_runs(pid_file: str) -> None:
     """Instead of waiting for ``stop_timeout``, 10 s here."""
     daemon = Daemon(pid_file)
-    with Line(daemon) as client:  # type: ignore[arg-type]
+    with Line(daemon) as client, Line(daemon) as idle:  # type: ignore[arg-type]
         client.send(b"sleep 8\n")
-        with Line(daemon) as other:  # type: ignore[arg-type]
-            assert other.ask("ping") == "pong"
+        assert idle.ask("ping") == "pong"
         began = time.monotonic()
         daemon.process.send_signal(signal.SIGTERM)
-        assert daemon.process.stdout is not None
-        assert daemon.process.stdout.readline() == "cleaning up\n"
+        assert idle.rest() == b""  # the first one has been heard
         daemon.process.send_signal(signal.SIGTERM)
         status, out, err = daemon.ended()
     assert time.monotonic() - began < 6
-    assert (status, out) == (0, "ended\n")
+    assert (status, out) == (0, "cleaning up\nended\n")
     assert "sleep 8" in err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no signals to a process")
+def test_a_signal_cleans_up_after_the_last_command(pid_file: str) -> None:
+    """quit() may close the instrument that the command still uses."""
+    daemon = Daemon(pid_file)
+    with Line(daemon) as client, Line(daemon) as idle:  # type: ignore[arg-type]
+        client.send(b"sleep 0.5\n")
+        assert idle.ask("ping") == "pong"
+        daemon.process.send_signal(signal.SIGTERM)
+        assert client.line() == b"slept 0.5\n"
+        assert daemon.ended() == (0, "slept\ncleaning up\nended\n", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows delivers no signals to a process")

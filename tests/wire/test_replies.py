@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from lab_utils_mt._wire.replies import ReplyReader, encode_reply
 
 
-def read(stream: bytes, sizes: list[int], legacy: bool = False) -> ReplyReader:
+def read(stream: bytes, sizes: list[int]) -> ReplyReader:
     """Feed a stream in pieces."""
-    reader, at = ReplyReader(legacy), 0
+    reader, at = ReplyReader(), 0
     while at < len(stream):
         size = sizes[at % len(sizes)]
         reader.receive_data(stream[at : at + size])
@@ -28,7 +28,7 @@ def test_any_payload_arrives_as_it_left(payload: str | bytes, sizes: list[int]) 
     reader = read(encode_reply(payload), sizes)
 
     assert reader.reply == (payload if isinstance(payload, bytes) else payload.encode())
-    assert not reader.surplus
+    assert not reader.has_surplus
 
 
 @pytest.mark.parametrize(
@@ -54,33 +54,47 @@ def test_a_lone_surrogate_cannot_be_sent() -> None:
         encode_reply("\ud800")
 
 
-def test_text_up_to_the_end_of_the_stream_is_a_reply_by_an_old_server() -> None:
-    """0.5.x sends no newline and closes."""
+def test_text_without_newline_is_all_that_an_old_server_sends() -> None:
+    """0.5.x closes after it."""
     reader = read(b"Goodbye!", [3])
 
     assert reader.reply is None
-    assert reader.end_of_stream() == b"Goodbye!"
+    assert reader.raw == b"Goodbye!"
+    assert not reader.is_cut_block
 
 
-def test_lines_by_an_old_server_are_one_reply() -> None:
-    """What follows the first line tells that it was not all."""
+def test_what_follows_a_line_tells_an_old_server() -> None:
+    """Its reply has lines, and all of it is there."""
     reader = read(b"one\ntwo\nthree", [100])
 
-    assert reader.surplus
-    reader.treat_as_legacy()
-    reader.receive_data(b"\n")
-    assert reader.reply is None
-    assert reader.end_of_stream() == b"one\ntwo\nthree\n"
+    assert (reader.reply, reader.has_surplus) == (b"one", True)
+    assert reader.raw == b"one\ntwo\nthree"
 
 
-def test_a_block_that_is_cut_off_is_no_reply() -> None:
+def test_a_block_that_is_cut_off_is_noticed() -> None:
     """Half an answer is worse than none."""
     reader = read(b"#3100abc", [100])
 
     assert reader.reply is None
-    assert reader.end_of_stream() is None
+    assert reader.is_cut_block
 
 
-def test_what_only_looks_like_a_block_is_a_line() -> None:
+@pytest.mark.parametrize("text", [b"#5 is broken", b"#1234 units", b"#15hello world", b"#", b"#0"])
+@pytest.mark.parametrize("size", [1, 100])
+def test_what_only_looks_like_a_block_is_text(text: bytes, size: int) -> None:
     """An old server may begin a reply so."""
-    assert read(b"#5 is broken\n", [1]).reply == b"#5 is broken"
+    reader = read(text, [size])
+    assert reader.raw == text
+    assert not reader.is_cut_block
+    reader.receive_data(b"\n")
+    assert reader.reply == text
+
+
+def test_a_long_line_is_searched_once() -> None:
+    """Not anew with each packet: 20 MB would take minutes."""
+    reader = ReplyReader()
+    for _ in range(20_000):
+        reader.receive_data(b"x" * 1000)
+    reader.receive_data(b"\n")
+    assert reader.reply is not None
+    assert len(reader.reply) == 20_000_000
