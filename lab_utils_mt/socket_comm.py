@@ -18,19 +18,19 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from ._commands.dispatch import Dispatcher, Reply, unknown_command
-from ._commands.manual import command_manual
+from ._commands.builtins import Builtins
+from ._commands.dispatch import Dispatcher, Reply
 from ._commands.parser import ArgumentParser
 from ._commands.request import CurrentRequest, per_request
 from ._config import check, read_section
 from ._process.pid_lock import PidLock
 from ._process.runtime_folder import default_pid_file
 from ._process.signals import handling
-from ._serving.client import Caller
+from ._serving.client import Client
 from ._serving.server import ThreadedServer
-from ._serving.settings import ClientSettings, ServerSettings
+from ._serving.settings import ServerSettings
 from ._wire.framing import BUFFER_SIZE
-from ._wire.text import quote, refuse_controls
+from ._wire.text import quote
 from .custom_logging import CustomLogger, getLogger
 from .exceptions import (
     ConfigError,
@@ -215,59 +215,32 @@ class Server(ThreadedServer):
                 f"{type(self).__name__}.create_parser() must set self.parser and self.sp:"
                 " call super().create_parser() first"
             )
-        self._add_builtins()
-        never_wait = [self._answer_help, self._answer_ping, self._answer_status]
+        builtins = Builtins(self.parser, self._current_request, self._describe)
+        builtins.add_to(self.sp, self.quit)
+        never_wait = builtins.handlers
         if type(self).quit is Server.quit:  # the user's own may touch hardware
-            never_wait.append(self.quit)
+            never_wait += (self.quit,)
         self._command_dispatcher = Dispatcher(
             self.parser,
             self._current_request,
             self.serial_commands,
-            tuple(never_wait),
+            never_wait,
             stopping=lambda: self._client_registry.is_stopping,
             delimiters=lambda: self.delimiter_left + self.delimiter_right,
         )
 
-    def _add_builtins(self) -> None:
-        builtins = {
-            "help": (self._answer_help, "explains all commands, or one"),
-            "ping": (self._answer_ping, "answers pong"),
-            "status": (self._answer_status, "tells how the server is"),
-            "quit": (self.quit, "stops the daemon"),
-        }
-        for name, (method, description) in builtins.items():
-            if name not in self.sp.choices:
-                command = self.sp.add_parser(name, description=description)
-                command.set_defaults(func=method, which=name)
-                if name == "help":
-                    command.add_argument("command", nargs="?", help="the command to explain")
-
     def _answer_text(self, text: str) -> Reply:
         return self._command_dispatcher.answer(text)
 
-    def _answer_help(self) -> None:
-        name = self.namespace.command
-        commands = self.parser.commands
-        if name is None:
-            self.reply = self.parser.full_help()
-        elif name in commands:
-            self.reply = command_manual(name, commands[name])
-        else:
-            raise MessageError(unknown_command(name, list(commands)))
-
-    def _answer_ping(self) -> None:
-        self.reply = "pong"
-
-    def _answer_status(self) -> None:
-        lines = [
+    def _describe(self) -> list[str]:
+        database = self._given_database
+        return [
             f"server: {type(self).__name__}",
             f"version: lab_utils_mt {__version__}, Python {platform.python_version()}",
             f"pid file: {self.pid_file_name}",
-            *self._describe(),
+            *super()._describe(),
+            *(database.status() if database is not None else []),
         ]
-        if self._given_database is not None:
-            lines += self._given_database.status()
-        self.reply = "\n".join(lines)
 
     def quit(self) -> None:
         """Answer the command ``quit``; the server stops afterwards.
@@ -356,105 +329,3 @@ class Server(ThreadedServer):
             step()
         except Exception:
             self.logger.exception("%s failed", name)
-
-
-class Client:
-    """Sends messages to a :class:`Server`, also to one of ``lab_utils`` 0.5.x.
-
-    A client may be shared among threads: each message gets its own reply. Connections are kept
-    open between messages and opened again when the server was restarted.
-
-    Args:
-        config_file: An ini file with ``host`` and ``port`` in its section ``[Overall]``.
-        host: The server's host; overrides the file.
-        port: The server's port; overrides the file.
-        timeout: Seconds for a message and its reply; None waits as long as the command runs.
-
-    Raises:
-        ConfigError: A setting cannot be used.
-    """
-
-    host: str = "localhost"  #: Host of the server.
-    port: int = 1507  #: Port of the server.
-
-    def __init__(
-        self,
-        config_file: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        timeout: float | None = None,
-    ) -> None:
-        if config_file is not None:
-            self.config(config_file)
-        self.host = self.host if host is None else host
-        self.port = self.port if port is None else port
-        self.timeout = timeout
-        check(ClientSettings, {"host": self.host, "port": self.port, "timeout": timeout})
-        self._caller = Caller(self.host, self.port)
-
-    def config(self, config_file: str) -> None:
-        """Take host and port from an ini file; the server's own file will do.
-
-        Args:
-            config_file: Path; ``~`` is expanded.
-
-        Raises:
-            ConfigError: The file cannot be read, or host or port is missing or not allowed.
-        """
-        required = ("host", "port")
-        values = read_section(config_file, "Overall", ServerSettings, required)
-        self.host, self.port = values["host"], values["port"]
-
-    def send_message(self, message: str, *, idempotent: bool = False) -> str:
-        """Send a message and return the reply.
-
-        Args:
-            message: One line of text; :func:`quote` makes a word of any text.
-            idempotent: Whether the message may be sent again if its reply is lost.
-
-        Returns:
-            The reply; one that begins with ``Error! `` tells of a failure.
-
-        Raises:
-            MessageError: The message cannot be sent as a line.
-            OSError: The server cannot be reached.
-            ReplyLost: The connection ended before the reply: the command may have been executed.
-            ReplyTimeout: The reply did not come in time; the command may still run.
-        """
-        return self.query_bytes(message, idempotent=idempotent).decode("utf-8", "replace")
-
-    def query_bytes(self, message: str, *, idempotent: bool = False) -> bytes:
-        """Like :meth:`send_message`, for a command that replies with bytes."""
-        line = _line_of(message)
-        if self._caller.host != self.host or self._caller.port != self.port:
-            self.close()
-            self._caller = Caller(self.host, self.port)
-        return self._caller.call(line, self.timeout, idempotent)
-
-    def close(self) -> None:
-        """Close the connections; the next message opens one again."""
-        self._caller.close()
-
-    def __enter__(self) -> Client:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def __repr__(self) -> str:
-        return f"<Client of {self._caller.name}>"
-
-
-def _line_of(message: str) -> bytes:
-    if not isinstance(message, str):
-        raise MessageError(f"a message is a str, not {type(message).__name__}")
-    text = message.strip()
-    if not text:
-        raise MessageError("an empty message has no reply")
-    refuse_controls(text)
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError as error:
-        fault = f"character {error.start + 1} of the message is a lone surrogate"
-        raise MessageError(f"{fault}; quote() sends any text") from None

@@ -368,7 +368,7 @@ def test_a_parser_without_commands_is_refused(pid_file: str) -> None:
         def create_parser(self) -> None:
             self.parser = ArgumentParser()
 
-    with pytest.raises(TypeError, match="must set self.parser and self.sp"):
+    with pytest.raises(TypeError, match=r"must set self\.parser and self\.sp"):
         Forgetful(pid_file_name=pid_file)
 
 

