@@ -1,0 +1,59 @@
+"""A cryostat daemon to copy: many clients at once, every reading kept in PostgreSQL.
+
+python cryostat_server.py --embedded              a PostgreSQL of its own, in ./cryostat-data
+python cryostat_server.py --dsn "host=lab dbname=cryostat user=me"
+python cryostat_server.py --config server.ini     without a database; Ctrl-C stops it
+"""
+
+import argparse
+import contextlib
+import random
+import sys
+
+from lab_utils_mt.custom_logging import console_handler, getLogger
+from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
+from lab_utils_mt.exceptions import LabUtilsError
+from lab_utils_mt.socket_comm import Server
+
+
+class Cryostat(Server):
+    """Reads the thermometer of a cryostat, and heats it."""
+
+    kelvin = 4.2
+
+    def create_parser(self):
+        super().create_parser()
+        self.sp.add_parser("read", description="reads").set_defaults(func=self.read, which="read")
+        heat = self.sp.add_parser("heat", description="heats, or lets cool")
+        heat.add_argument("kelvin", type=float, help="to which temperature, in K")
+        heat.set_defaults(func=self.heat, which="heat")
+
+    def read(self):
+        kelvin = random.gauss(self.kelvin, 0.01)  # your thermometer
+        if self.database:
+            self.database.new_entry("cryostat", ["kelvin"], [kelvin])  # returns when it is stored
+        self.reply = f"{kelvin:.3f} K"
+
+    def heat(self):
+        self.kelvin = self.namespace.kelvin  # your heater
+        self.reply = f"going to {self.kelvin:g} K"
+
+
+parser = argparse.ArgumentParser(usage=__doc__)
+for name in ("--config", "--dsn"):
+    parser.add_argument(name)
+parser.add_argument("--embedded", action="store_true")
+options = parser.parse_args()
+getLogger("lab_utils_mt").addHandler(console_handler())
+getLogger("lab_utils_mt").setLevel("INFO")
+try:
+    with EmbeddedPostgres("cryostat-data") if options.embedded else contextlib.nullcontext() as own:
+        dsn = own.dsn if own else options.dsn
+        database = Database(dsn=dsn) if dsn else None
+        if database:
+            database.connect()
+            database.create_timescale_db("cryostat", if_not_exists=True)
+            database.new_column("cryostat", "kelvin", DataType.double)
+        Cryostat(options.config, database=database).start_daemon()
+except (LabUtilsError, OSError, KeyboardInterrupt) as error:
+    sys.exit(f"cryostat_server: {error or 'stopped'}")

@@ -1,0 +1,82 @@
+"""What can be done from the command line?
+
+``python -m lab_utils_mt COMMAND``, or the script ``lab-utils-mt``: one module of ``_cli`` for each
+command, with ``add_arguments(parser)`` and ``run(options)``, which returns the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from . import __version__
+
+_COMMANDS = {
+    "demo": "a cryostat server, many clients and a real PostgreSQL at work, for some seconds",
+}
+_CTRL_C = 130  # the exit status that shells give a program that Ctrl-C ended
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = argparse.ArgumentParser(
+        prog=_program_name(),
+        description="Turns a Python class into a lab daemon: many clients at once, every reading"
+        " in PostgreSQL.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"lab_utils_mt {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for name, summary in _COMMANDS.items():
+        module = importlib.import_module(f"._cli.{name}", __package__)
+        command = commands.add_parser(
+            name, help=summary, description=module.__doc__, allow_abbrev=False
+        )
+        command.formatter_class = argparse.RawDescriptionHelpFormatter
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return the exit status of the program.
+
+    Args:
+        arguments: The words of the command line; those of this program by default.
+    """
+    try:
+        _never_fail_to_encode()
+        options = make_parser().parse_args(arguments)
+        status = int(options.run(options))
+        if arguments is None:
+            # The work is done: Ctrl-C while Python ends would only show a traceback.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _CTRL_C
+    except BrokenPipeError:  # "... | head": nobody reads on
+        # What is still buffered would fail again when Python flushes it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _program_name() -> str:
+    name = Path(sys.argv[0]).name
+    return "python -m lab_utils_mt" if name in {"__main__.py", "-m", "-c", ""} else name
+
+
+def _never_fail_to_encode() -> None:
+    # A redirected output has the encoding of the system, which may lack a letter of some path.
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

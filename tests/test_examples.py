@@ -1,0 +1,236 @@
+"""The examples, run as a user would: in processes of their own, stopped with Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import lab_utils_mt
+from lab_utils_mt.database import Database, EmbeddedPostgres
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+TIMEOUT = 60.0  # seconds; only a hang lasts longer
+
+
+class Place:
+    """A folder where examples are started, with a runtime folder of its own for PID files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.environment = {
+            **os.environ,
+            "PYTHONPATH": str(Path(lab_utils_mt.__file__).parents[1]),
+            "RUNTIME_DIRECTORY": str(folder),
+        }
+        # A free port, and the real one is in the log.
+        (folder / "server.ini").write_text("[Overall]\nhost = 127.0.0.1\nport = 0\n")
+
+    def run(self, name: str, *words: str) -> tuple[int, str, str]:
+        """Run an example to its end; return exit status, output and error output."""
+        done = subprocess.run(
+            [sys.executable, str(EXAMPLES / name), *words],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            check=False,
+        )
+        return done.returncode, done.stdout, done.stderr
+
+
+class Daemon:
+    """The example server, running."""
+
+    def __init__(self, place: Place, *words: str) -> None:
+        self._place = place
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
+        command = [sys.executable, str(EXAMPLES / "cryostat_server.py"), *words]
+        self._process = subprocess.Popen(
+            [*command, "--config", "server.ini"],
+            cwd=place.folder,
+            env=place.environment,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            start_new_session=True,
+        )
+        self._watch = threading.Timer(TIMEOUT, self._process.kill)
+        self._watch.start()
+        self.pid = self._process.pid
+        self.output = ""
+        self.port = self._read_port()
+
+    def _read_port(self) -> str:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self.output += line
+            if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", line):
+                return found[1]
+        raise AssertionError(f"it did not start: {self.finish()}")
+
+    def ask(self, *words: str) -> tuple[int, str]:
+        """Run the example client; return exit status and output."""
+        where = ("--host", "127.0.0.1", "--port", self.port)
+        status, output, errors = self._place.run("cryostat_client.py", *where, *words)
+        assert errors == ""
+        return status, output
+
+    def stop(self) -> tuple[int, str]:
+        """Press Ctrl-C; return exit status and error output."""
+        os.killpg(self.pid, signal.SIGINT)
+        return self.finish()
+
+    def finish(self) -> tuple[int, str]:
+        """Wait for the end; return exit status and error output."""
+        assert self._process.stdout is not None
+        self.output += self._process.stdout.read()
+        self._process.stdout.close()
+        status = self._process.wait()
+        self._watch.cancel()
+        self._watch.join()
+        with self._errors as file:
+            file.seek(0)
+            return status, file.read()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    """Return a folder that the embedded PostgreSQL's own user may enter, too."""
+    folder = Path(tempfile.mkdtemp(prefix="lab-"))
+    folder.chmod(0o755)
+    yield Place(folder)
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def start(place: Place) -> Iterator[Callable[..., Daemon]]:
+    """Return a function that starts the example server with options."""
+    started: list[Daemon] = []
+
+    def start(*words: str) -> Daemon:
+        started.append(Daemon(place, *words))
+        return started[-1]
+
+    yield start
+    for daemon in started:
+        if daemon._process.returncode is None:
+            daemon.stop()
+
+
+@pytest.mark.parametrize("name", ["cryostat_server.py", "cryostat_client.py"])
+def test_an_example_is_short_and_explains_itself(place: Place, name: str) -> None:
+    """Fewer than 60 lines, and --help works."""
+    text = (EXAMPLES / name).read_text(encoding="utf-8")
+    assert len(text.splitlines()) < 60
+    assert f"python {name}" in text
+    status, output, errors = place.run(name, "--help")
+    assert (status, errors) == (0, "")
+    assert f"python {name}" in output
+
+
+def test_server_and_client_without_a_database(start: Callable[..., Daemon]) -> None:
+    """Read, heat, an error; Ctrl-C ends it with status 0."""
+    daemon = start()
+    status, output = daemon.ask("read")
+    assert status == 0
+    assert re.fullmatch(r"4\.\d{3} K\n", output)
+    assert daemon.ask("heat", "10") == (0, "going to 10 K\n")
+    status, output = daemon.ask("haet", "10")
+    assert status == 1
+    assert output.startswith("Error! there is no command 'haet': did you mean heat?")
+    assert daemon.stop() == (0, "")
+    assert "\x1b" not in daemon.output
+
+
+def test_quit_stops_the_server(start: Callable[..., Daemon]) -> None:
+    """As it did in 0.5.x."""
+    daemon = start()
+    assert daemon.ask("quit") == (0, "Goodbye!\n")
+    assert daemon.finish() == (0, "")
+
+
+def test_a_second_server_is_refused(place: Place, start: Callable[..., Daemon]) -> None:
+    """One line that names the owner, exit status 1; the first one lives on."""
+    daemon = start()
+    status, output, errors = place.run("cryostat_server.py", "--config", "server.ini")
+    assert (status, output) == (1, "")
+    assert len(errors.splitlines()) == 1
+    assert f"is held by {daemon.pid};" in errors
+    assert daemon.ask("ping") == (0, "pong\n")
+
+
+def test_readings_go_to_a_given_database(
+    start: Callable[..., Daemon], database: Database, database_dsn: str
+) -> None:
+    """With --dsn."""
+    daemon = start("--dsn", database_dsn)
+    _, output = daemon.ask("read")
+    assert stored(database) == [output]
+    assert daemon.stop() == (0, "")
+
+
+def stored(database: Database) -> list[str]:
+    """Return the readings as the server replies with them."""
+    with database.transaction() as session:
+        cursor = session.cursor()
+        cursor.execute("SELECT kelvin FROM cryostat ORDER BY time")
+        return [f"{kelvin:.3f} K\n" for (kelvin,) in cursor]
+
+
+def test_readings_survive_in_an_embedded_database(
+    place: Place, start: Callable[..., Daemon]
+) -> None:
+    """With --embedded, from one start to the next."""
+    answers = []
+    for _ in range(2):
+        daemon = start("--embedded")
+        answers.append(daemon.ask("read")[1])
+        assert daemon.stop() == (0, "")
+    with EmbeddedPostgres(place.folder / "cryostat-data") as server:
+        assert not (place.folder / "cryostat.pid").exists()
+        with Database(dsn=server.dsn) as database:
+            assert stored(database) == answers
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--config", "missing.ini"), "missing.ini"),
+        (("--dsn", "host=127.0.0.1 port=1 user=x dbname=x"), "127.0.0.1"),
+        (("--dsn", "hots=x"), "not a valid connection string"),
+    ],
+)
+def test_what_cannot_work_is_one_line(place: Place, words: tuple[str, ...], complaint: str) -> None:
+    """Exit status 1, and no PID file stays."""
+    status, output, errors = place.run("cryostat_server.py", *words)
+    assert (status, output) == (1, "")
+    assert len(errors.splitlines()) == 1
+    assert complaint in errors
+    assert not list(place.folder.rglob("*.pid"))
+
+
+def test_a_client_without_a_server_is_one_line(place: Place) -> None:
+    """Exit status 1."""
+    status, output, errors = place.run("cryostat_client.py", "--port", "1", "read")
+    assert (status, output) == (1, "")
+    assert len(errors.splitlines()) == 1
+    assert "cannot reach a server at localhost:1" in errors
+
+
+def test_the_example_settings_are_valid(place: Place) -> None:
+    """The client takes host and port from them."""
+    config = str(EXAMPLES / "server.ini")
+    _, _, errors = place.run("cryostat_client.py", "--config", config, "--port", "1", "ping")
+    assert "cannot reach a server at localhost:1" in errors
