@@ -9,6 +9,7 @@ import argparse
 import itertools
 import threading
 import time
+from datetime import datetime, timezone
 
 from .. import database as db
 from ..socket_comm import Server
@@ -94,13 +95,16 @@ class Cryostat(Server):
         client, number = self.namespace.client, self.namespace.number
         if number is None:
             number = next(self._numbers)
+        # When it was read; the database would take the time of its insertion, which may be later.
+        moment = datetime.now(timezone.utc)
         kelvin = stage.read(self.now())
-        self.store(stage.name, client, number, kelvin)
+        self.store(moment, stage.name, client, number, kelvin)
         self.reply = f"{stage.name} {kelvin:.5g} K, reading {number} of client {client}"
 
-    def store(self, stage: str, client: int, number: int, kelvin: float) -> None:
+    def store(self, moment: datetime, stage: str, client: int, number: int, kelvin: float) -> None:
         """Return when the reading is in the database."""
-        self.archive.new_entry(self.table, list(COLUMNS), [stage, client, number, kelvin])
+        row = [moment, stage, client, number, kelvin]
+        self.archive.new_entry(self.table, ["time", *COLUMNS], row)
         with self._count_lock:
             self.stored += 1
 

@@ -26,25 +26,25 @@ store = Cryostat.store
 sys.exit(main(["demo", *sys.argv[1:]]))
 """
 FORGETS = """
-def forget(self, stage, client, number, kelvin):
+def forget(self, moment, stage, client, number, kelvin):
     if number != 7:
-        store(self, stage, client, number, kelvin)
+        store(self, moment, stage, client, number, kelvin)
 Cryostat.store = forget
 """
 DOUBLES = """
-def double(self, stage, client, number, kelvin):
+def double(self, moment, stage, client, number, kelvin):
     for _ in range(1 + (number == 7)):
-        store(self, stage, client, number, kelvin)
+        store(self, moment, stage, client, number, kelvin)
 Cryostat.store = double
 """
 NEVER_STORES = """
 Cryostat.store = lambda self, *reading: None
 """
 FAILS = """
-def fail(self, stage, client, number, kelvin):
+def fail(self, moment, stage, client, number, kelvin):
     if number % 10 == 0:
         raise RuntimeError("the thermometer is broken")
-    store(self, stage, client, number, kelvin)
+    store(self, moment, stage, client, number, kelvin)
 Cryostat.store = fail
 """
 
