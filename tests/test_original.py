@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import socket
 from pathlib import Path
 
@@ -32,38 +31,38 @@ def wait_for_port(port: int) -> None:
     wait_until(lambda: f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text())
 
 
-@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' table of sockets")
-def test_an_original_client_gets_the_same_replies_from_both_servers(
-    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Valid commands with braced words, and quit."""
-    monkeypatch.setattr(original, "folder", f"{original.folder}{os.pathsep}{Path.cwd()}")
+def ask_both(original: Original, folder: Path, *messages: str) -> list[list[str]]:
+    """Let the original client ask a daemon of the original package, and one of this package."""
     replies = []
     for package in ("lab_utils", "lab_utils_mt"):
         port = free_port()
-        with original.daemon(port, str(tmp_path / f"{package}.pid"), package):
+        with original.daemon(port, str(folder / f"{package}.pid"), package):
             wait_for_port(port)
-            replies.append(original.ask(port, *MESSAGES, "quit"))
-    assert replies[0] == replies[1]
-    assert replies[0][0] == repr("moved ['braced words', 'and', 'others'] to 2")
-    assert replies[0][-1] == repr("Goodbye!")
+            shown = original.ask(port, *messages, "quit")
+            replies.append([ast.literal_eval(reply) for reply in shown])
+    return replies
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' table of sockets")
+def test_an_original_client_gets_the_same_replies_from_both_servers(
+    original: Original, tmp_path: Path
+) -> None:
+    """Valid commands with braced words, and quit."""
+    theirs, ours = ask_both(original, tmp_path, *MESSAGES)
+    assert theirs == ours
+    assert ours[0] == "moved ['braced words', 'and', 'others'] to 2"
+    assert ours[-1] == "Goodbye!"
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' table of sockets")
 def test_an_original_client_gets_the_help_that_its_own_server_cannot_print(
-    original: Original, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    original: Original, tmp_path: Path
 ) -> None:
     """0.5.4 closes the connection instead, on every supported Python."""
-    monkeypatch.setattr(original, "folder", f"{original.folder}{os.pathsep}{Path.cwd()}")
-    replies = []
-    for package in ("lab_utils", "lab_utils_mt"):
-        port = free_port()
-        with original.daemon(port, str(tmp_path / f"{package}.pid"), package):
-            wait_for_port(port)
-            replies.append(ast.literal_eval(original.ask(port, "move --to 3", "quit")[0]))
-    assert replies[0] == ""
-    assert replies[1].startswith("Error! argument --to: invalid choice: 3")
-    assert "DAEMON HELP\nA stage.\n" in replies[1]
+    theirs, ours = ask_both(original, tmp_path, "move --to 3")
+    assert theirs[0] == ""
+    assert ours[0].startswith("Error! argument --to: invalid choice: 3")
+    assert "DAEMON HELP\nA stage.\n" in ours[0]
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="needs Linux' table of sockets")

@@ -243,6 +243,7 @@ def test_a_server_that_is_dropped_gives_its_pid_file_back(pid_file: str) -> None
     """A notebook forgets to close."""
     stage = Stage(pid_file_name=pid_file, port=0)
     stage.socket.close()
+    assert Path(pid_file).exists()
     del stage
     import gc
 

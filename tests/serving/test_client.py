@@ -388,6 +388,7 @@ def test_after_a_burst_a_client_keeps_few_connections(stage: Stage) -> None:
             thread.start()
         for thread in threads:
             thread.join(TIMEOUT)
+        assert stage._client_registry.snapshot()[1].peak > 16
         wait_until(lambda: len(stage._client_registry.snapshot()[0]) <= 16)
 
 

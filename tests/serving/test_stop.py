@@ -105,6 +105,8 @@ def test_a_client_that_never_reads_is_cut(pid_file: str) -> None:
     with serving(stage), Line(stage) as mute:
         mute.send(b"long\n")
         wait_until(lambda: stage._client_registry.snapshot()[1].requests == 1)
+        stage.close()
+        assert len(mute.rest()) < 20_000_000
 
 
 def test_the_stock_server_waits_for_an_idle_client_for_ever() -> None:
@@ -295,6 +297,7 @@ def test_shutdown_before_the_loop_ends_it(pid_file: str) -> None:
     with Stage(pid_file_name=pid_file, port=0) as stage:
         stage.shutdown()
         stage.serve_forever()
+        assert not stage.quit_flag
 
 
 def test_a_second_loop_is_refused(stage: Stage) -> None:

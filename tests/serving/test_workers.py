@@ -61,8 +61,9 @@ def test_many_hands_never_lose_a_task() -> None:
         thread.start()
     for thread in threads:
         thread.join(TIMEOUT)
-    wait_until(lambda: len(done) == 1200, "the last task")
+    wait_until(lambda: len(done) >= 1200, "the last task")
     wait_until(lambda: len(workers) == 0, "the end of the idle threads")
+    assert len(done) == 1200
 
 
 def test_after_the_stop_no_task_is_taken() -> None:

@@ -504,6 +504,7 @@ def test_unused_sessions_are_closed_after_a_while(database_dsn: str, wait_until:
     """The one used last is kept; the others grow old."""
     with ConnectionPool(dsn=database_dsn, idle_timeout=0.2) as pool:
         idle_sessions(pool, 3)
+        assert pool.stats().size == 3
 
         def shrunk() -> bool:
             with pool.connection():
