@@ -106,10 +106,13 @@ class Registry:
             return True
 
     def end(self, client: Client, failed: bool) -> None:
-        """Note that the client has its reply."""
+        """Note that the client has its reply; if the server stops, it is the last one."""
         with self._lock:
             client.command = None
             self._counts.errors += failed
+            stopping = self._stopping
+        if stopping:  # stop() took it for busy, and left its stream open
+            _shut_down([client.sock], _END_OF_STREAM)
 
     def count_error(self) -> None:
         """Note a request that was refused before it could begin."""

@@ -104,11 +104,12 @@ class Workers:
             if self._stopping:
                 return None
             self._idle += 1
-        try:
-            return self._tasks.get(timeout=self._idle_timeout)
-        except queue.Empty:
-            with self._lock:
-                if self._idle > 0:
-                    self._idle -= 1
-                    return None
-        return self._tasks.get()  # promised: it is on its way
+        while True:
+            try:
+                return self._tasks.get(timeout=self._idle_timeout)
+            except queue.Empty:
+                with self._lock:
+                    if self._idle > 0:
+                        self._idle -= 1
+                        return None
+            # A task was promised and is on its way, if another thread does not get it first.

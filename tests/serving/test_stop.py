@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemons import TIMEOUT, Line, Stage, serving, wait_until
@@ -46,6 +47,29 @@ def test_idle_clients_get_the_end_of_their_stream(stage: Stage) -> None:
         stage.close()
         assert time.monotonic() - began < stage.stop_timeout
         assert idle.rest() == used.rest() == b""
+
+
+def test_a_client_that_got_its_reply_just_before_the_stop_is_idle(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop comes between the reply and the note that the command has ended."""
+    registry, replied = stage._client_registry, threading.Event()
+    end = registry.end
+
+    def late_end(*arguments: Any) -> None:
+        replied.wait(TIMEOUT)
+        end(*arguments)
+
+    monkeypatch.setattr(registry, "end", late_end)
+    stage.stop_timeout = TIMEOUT
+    with Line(stage) as client:
+        assert client.ask("ping") == "pong"
+        closing = in_thread(stage.close)
+        wait_until(lambda: registry.is_stopping)
+        replied.set()
+        closing.join(TIMEOUT / 2)
+        assert not closing.is_alive()
+        assert client.rest() == b""
 
 
 def test_a_running_command_answers_before_the_server_stops(stage: Stage) -> None:
