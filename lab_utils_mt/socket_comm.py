@@ -15,7 +15,7 @@ import re
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import __version__
 from ._commands.builtins import Builtins
@@ -29,8 +29,9 @@ from ._process.signals import handling
 from ._serving.client import Client
 from ._serving.server import ThreadedServer
 from ._serving.settings import ServerSettings
+from ._serving.subclassing import settle_names
 from ._wire.framing import BUFFER_SIZE
-from ._wire.text import quote
+from ._wire.text import is_delimiter, quote
 from .custom_logging import CustomLogger, getLogger
 from .exceptions import (
     ConfigError,
@@ -62,7 +63,7 @@ buffer_size: int = BUFFER_SIZE
 """Bytes read at a time. In 0.5.x the longest message; here ``max_message`` is."""
 
 _LIVING_ATTRIBUTES = frozenset({"message", "reply", "namespace", "quit_flag", "sock"})
-_PRIVATE = re.compile(r"_[a-z]")
+_Self = TypeVar("_Self", bound="Server")
 
 
 class Server(ThreadedServer):
@@ -113,10 +114,11 @@ class Server(ThreadedServer):
     idle_timeout: float | None = ServerSettings.idle_timeout
     send_timeout: float = ServerSettings.send_timeout  #: Seconds without progress in sending.
     stop_timeout: float = ServerSettings.stop_timeout  #: Seconds that commands get at the stop.
-    socket_timeout: float = ServerSettings.socket_timeout  #: Seconds between looks at the flag.
+    socket_timeout: float = ServerSettings.socket_timeout  #: Seconds between two service_actions().
 
     address: str | None = None  #: ``host:port`` once the server listens.
     logger: CustomLogger  #: The logger of the server.
+    _current_request: CurrentRequest
     lock: PidLock | None = None  #: The lock of the PID file.
     database: Database | None = None  #: Connected while the server runs.
     parser: ArgumentParser  #: Knows the commands.
@@ -140,12 +142,11 @@ class Server(ThreadedServer):
         database: Database | None = None,
     ) -> None:
         self.logger = getLogger("lab_utils_mt.server")
+        # The public names may be given another meaning by a lab's subclass: these two are closed.
         self._given_database = database
+        self._pid_lock: PidLock | None = None
         if database is not None:
             self.database = database
-        self._current_request = CurrentRequest()
-        self._pid_lock: PidLock | None = None
-        self._was_signalled = False
         if config_file is not None:
             self.config(config_file)
         arguments = {"pid_file_name": pid_file_name, "host": host, "port": port}
@@ -159,18 +160,20 @@ class Server(ThreadedServer):
             self.socket.close()
             raise
 
+    def __new__(cls: type[_Self], *_: Any, **__: Any) -> _Self:
+        """Make what a subclass may use before it calls our constructor."""
+        server = super().__new__(cls)
+        server._current_request = CurrentRequest()
+        return server
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let a subclass redeclare what 0.5.x declared; refuse names that would break the server.
 
         Raises:
-            TypeError: The subclass has a private method of ours.
+            TypeError: The subclass, or a class that it is mixed with, has a method of such a name.
         """
         super().__init_subclass__(**kwargs)
-        for name in _LIVING_ATTRIBUTES & vars(cls).keys():
-            delattr(cls, name)  # such as reply: str = '', which would hide the property
-        ours = {n for c in (Server, ThreadedServer) for n in vars(c) if _PRIVATE.match(n)}
-        for name in ours & vars(cls).keys():
-            raise TypeError(f"class {cls.__name__}: {name} is a name of Server's own; rename it")
+        settle_names(cls, Server, _LIVING_ATTRIBUTES)
 
     # --- configuration ---------------------------------------------------------------------
 
@@ -193,6 +196,11 @@ class Server(ThreadedServer):
     def _check_settings(self) -> None:
         values = {name: getattr(self, name) for name in ServerSettings.__dataclass_fields__}
         check(ServerSettings, values, f"class {type(self).__name__}")
+
+    def _check_delimiters(self) -> None:
+        for name in ("delimiter_left", "delimiter_right"):
+            if not is_delimiter(getattr(self, name)):
+                raise ConfigError(f"{name} must be one character, no blank and no quotation mark")
 
     # --- commands --------------------------------------------------------------------------
 
@@ -226,7 +234,7 @@ class Server(ThreadedServer):
             self.serial_commands,
             never_wait,
             stopping=lambda: self._client_registry.is_stopping,
-            delimiters=lambda: self.delimiter_left + self.delimiter_right,
+            delimiters=lambda: (self.delimiter_left, self.delimiter_right),
         )
 
     def _answer_text(self, text: str) -> Reply:
@@ -260,9 +268,11 @@ class Server(ThreadedServer):
         """
         if not self.pid_file_name:
             self.pid_file_name = default_pid_file(type(self).__name__)
-        self.lock = self._pid_lock = PidLock(self.pid_file_name)
-        self.lock.acquire()
-        weakref.finalize(self, self.lock.release)  # for a server that is dropped without close()
+        if self._pid_lock is None:
+            lock = PidLock(self.pid_file_name)
+            lock.acquire()
+            self.lock = self._pid_lock = lock
+            weakref.finalize(self, lock.release)  # for a server that is dropped without close()
 
     def start_daemon(self) -> None:
         """Serve until the command ``quit``, Ctrl-C or SIGTERM; then free everything.
@@ -274,8 +284,8 @@ class Server(ThreadedServer):
             DatabaseUnavailable: The database cannot be reached.
             RuntimeError: The server runs already.
         """
-        self._life.claim_loop()
         with handling(self.signal_handler):
+            self._life.claim_loop()
             try:
                 self._run_claimed_loop()
             finally:
@@ -283,9 +293,7 @@ class Server(ThreadedServer):
 
     def signal_handler(self, _: int, __: FrameType | None) -> None:
         """Let the server stop; a second signal cuts the commands that still run."""
-        self._life.hurried = self._life.hurried or self._life.quitting
-        self._was_signalled = True
-        self._life.request_stop()
+        self._life.request_stop(by_signal=True)
 
     @property
     def quit_flag(self) -> bool:
@@ -294,16 +302,22 @@ class Server(ThreadedServer):
 
     @quit_flag.setter
     def quit_flag(self, value: bool) -> None:
-        self._life.quitting = bool(value)
         if value:
             self._life.request_stop()
+        else:
+            self._life.resume()
 
     @property
     def sock(self) -> Any:
         """The listening socket, None before the server listens."""
         return self.socket if self.address else None
 
+    @sock.setter
+    def sock(self, _: object) -> None:
+        """Accept what code for 0.5.x sets; the listening socket stays."""
+
     def _start_listening(self) -> None:
+        self._check_delimiters()
         if self._given_database is not None and self.address is None:
             self._given_database.connect()
         super()._start_listening()
@@ -319,7 +333,7 @@ class Server(ThreadedServer):
                 stack.callback(self._pid_lock.release)
             if self._given_database is not None:
                 stack.callback(self._give_up, self._given_database.close, "closing the database")
-            if self._was_signalled:
+            if self._life.signalled:
                 stack.callback(self._give_up, self.quit, "quit()")
             stack.callback(super()._tear_down)
 

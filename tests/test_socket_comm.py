@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from daemons import TIMEOUT, Line, Stage, serving, wait_until
@@ -430,3 +431,66 @@ def test_an_error_in_the_clean_up_does_not_stop_the_stop(
     assert not Path(pid_file).exists()
     failed = [r.getMessage() for r in caplog.records if r.levelname == "ERROR"]
     assert failed == ["quit() failed", "closing the database failed"]
+
+
+def test_attributes_of_0_5_may_be_set_early(pid_file: str) -> None:
+    """Before the constructor of the base class, as plain attributes could."""
+
+    class Early(Stage):
+        def __init__(self, **kwargs: Any) -> None:
+            self.message = self.reply = ""
+            self.namespace = None
+            self.quit_flag = False
+            self.sock = None
+            super().__init__(**kwargs)
+
+    with serving(Early(pid_file_name=pid_file, port=0)) as server, Line(server) as client:
+        assert client.ask("echo {still here}") == "still here"
+
+
+def test_a_mixin_is_looked_at_too(pid_file: str) -> None:
+    """What it declares, and what it must not be called."""
+
+    class Mixin:
+        reply: str = ""
+
+    class Breaking:
+        def _describe(self) -> None: ...
+
+    class Mixed(Mixin, Stage):
+        pass
+
+    with serving(Mixed(pid_file_name=pid_file, port=0)) as server, Line(server) as client:
+        assert client.ask("echo {still here}") == "still here"
+    with pytest.raises(TypeError, match="class Broken: _describe is a name of Server's own"):
+        type("Broken", (Breaking, Stage), {})
+    with pytest.raises(TypeError, match="class Deaf: message is a name of Server's own"):
+        type("Deaf", (Stage,), {"message": lambda self: None})
+
+
+@pytest.mark.parametrize("delimiter", ["<<", "", " ", '"', None])
+def test_a_delimiter_must_be_one_plain_character(delimiter: str, pid_file: str) -> None:
+    """It is checked when the server starts."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.delimiter_left = delimiter
+    with pytest.raises(ConfigError, match="delimiter_left must be one character"):
+        server.start_daemon()
+    assert not Path(pid_file).exists()
+
+
+def test_daemonize_may_be_called_again(pid_file: str) -> None:
+    """The lock is held once."""
+    server = Stage(pid_file_name=pid_file, port=0)
+    server.daemonize()
+    server.close()
+    assert not Path(pid_file).exists()
+
+
+def test_status_shows_the_beginning_of_a_long_command(stage: Stage) -> None:
+    """Not 60 KB of it."""
+    with Line(stage) as busy, Client(host="127.0.0.1", port=stage.port) as client:
+        busy.send(b"hold " + b"x" * 60_000 + b"\n")
+        assert busy.line().startswith(b"#")
+        busy.send(b"sleep {" + b"0" * 60_000 + b".3}\n")
+        wait_until(lambda: stage.running)
+        assert len(client.send_message("status")) < 2000

@@ -20,6 +20,8 @@ logger = logging.getLogger("lab_utils_mt.commands")
 _short = reprlib.Repr()
 _short.maxstring = 200
 
+_LONGEST_FAULT = 4000  # characters; argparse lists all choices, and they may be range(10**6)
+
 
 def shown(text: str) -> str:
     """Return a client's text for logs: quoted, its control characters escaped, not too long."""
@@ -55,7 +57,7 @@ class Dispatcher:
         serial: Whether commands run one at a time.
         never_wait: Handlers that run at once even so.
         stopping: Tells whether a command whose turn has come must not run any more.
-        delimiters: What stands around a word with blanks in it.
+        delimiters: Returns what stands before and behind a word with blanks in it.
     """
 
     def __init__(
@@ -65,7 +67,7 @@ class Dispatcher:
         serial: bool = False,
         never_wait: tuple[Callable[[], object], ...] = (),
         stopping: Callable[[], bool] = lambda: False,
-        delimiters: Callable[[], str] = lambda: "{}",
+        delimiters: Callable[[], tuple[str, str]] = lambda: ("{", "}"),
     ) -> None:
         self._parser = parser
         self._request = request
@@ -94,12 +96,13 @@ class Dispatcher:
             return Reply(str(help_requested))
         except MessageError as error:
             logger.warning("refused %s: %s", shown(text), shown(str(error)))
-            return Reply(f"Error! {error}\n\n{self._parser.full_help()}", failed=True)
+            fault = str(error)[:_LONGEST_FAULT]
+            return Reply(f"Error! {fault}\n\n{self._parser.full_help()}", failed=True)
 
     def _run(self, text: str) -> Reply:
         if dialect_of(text) is Dialect.JSON_RPC:
             return Reply("Error! this server speaks text commands, not JSON-RPC", failed=True)
-        words = split(text, self._delimiters())
+        words = split(text, *self._delimiters())
         namespace = self._parse(words)
         handler = getattr(namespace, "func", None)
         if handler is None:
@@ -117,8 +120,6 @@ class Dispatcher:
     def _parse(self, words: list[str]) -> argparse.Namespace:
         try:
             return self._parser.parse_args(words)
-        except HelpRequested:
-            raise
         except MessageError as error:
             names = self._parser.commands
             if words and names and words[0] not in names and not words[0].startswith("-"):
@@ -128,9 +129,9 @@ class Dispatcher:
     def _which(self, words: list[str], namespace: argparse.Namespace) -> object:
         """Return the ``which`` of the command, whatever an argument of that name may say."""
         command = self._parser.commands.get(words[0])
-        if command is None:
-            return getattr(namespace, "which", None)
-        return command.get_default("which")
+        if isinstance(command, ArgumentParser) and command.takes("which"):
+            return command.get_default("which")
+        return getattr(namespace, "which", None)
 
     def _reply(self, quits: bool) -> Reply:
         reply = self._request.reply

@@ -1,52 +1,77 @@
 """What does the manual of a server say?
 
-argparse prints the help of one parser, never that of its commands.
+argparse prints the help of one parser, never that of its commands. Whatever odd arguments a parser
+may have, the manual is printed: it goes out with every error.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 _WIDTH = 96
 _COLUMN = 20
+_MOST_CHOICES = 20
+_LONGEST_USAGE = 2000
 
 
 def manual_of(parser: argparse.ArgumentParser) -> str:
     """Return the help of a parser and of all its commands as one text."""
-    parts = ["DAEMON HELP", parser.description or "", _usage(parser), ""]
+    parts = ["DAEMON HELP", _filled_in(parser.description, parser), _usage(parser), ""]
     parts += _argument_lines(parser, 0)
     parts += ["Commands:", *_command_lines(parser, 4), ""]
     if parser.epilog:
-        parts.append(parser.epilog)
+        parts.append(_filled_in(parser.epilog, parser))
     return "\n".join(parts).rstrip() + "\n"
 
 
 def command_manual(name: str, parser: argparse.ArgumentParser) -> str:
     """Return what the manual says of one command."""
-    return "\n".join([_usage(parser), *_one_command(name, parser, 0)]) + "\n"
+    return "\n".join([_usage(parser), *_one_command([name], parser, 0, None)]) + "\n"
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:
     try:
-        return " ".join(parser.format_usage().split())
-    except (AssertionError, KeyError, TypeError, ValueError):  # odd metavars
-        return f"usage: {parser.prog} ..."
+        usage = " ".join(parser.format_usage().split())
+    except Exception:  # noqa: BLE001  (odd metavars, formatters, choices: argparse fails on many)
+        usage = ""
+    return usage if 0 < len(usage) < _LONGEST_USAGE else f"usage: {parser.prog} ..."
 
 
 def _command_lines(parser: argparse.ArgumentParser, indent: int) -> Iterator[str]:
     for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            helps = {choice.dest: choice.help for choice in action._choices_actions}
-            for name, command in action.choices.items():
-                yield from _one_command(name, command, indent, helps.get(name))
+        if not isinstance(action, argparse._SubParsersAction):
+            continue
+        helps = {choice.dest: choice.help for choice in action._choices_actions}
+        for names, command in _with_aliases(action.choices):
+            if helps.get(names[0]) != argparse.SUPPRESS:
+                yield from _one_command(names, command, indent, helps.get(names[0]))
+
+
+def _with_aliases(
+    commands: Mapping[str, argparse.ArgumentParser],
+) -> Iterator[tuple[list[str], argparse.ArgumentParser]]:
+    names: dict[int, list[str]] = {}
+    for name, command in commands.items():
+        names.setdefault(id(command), []).append(name)
+    for group in names.values():
+        yield group, commands[group[0]]
 
 
 def _one_command(
-    name: str, command: argparse.ArgumentParser, indent: int, summary: str | None = None
+    names: list[str], command: argparse.ArgumentParser, indent: int, summary: str | None
 ) -> Iterator[str]:
-    yield from _entry(name, command.description or summary or "", indent)
+    text = _filled_in(command.description or summary, command)
+    term = ", ".join(names)
+    formatter = command.formatter_class
+    if isinstance(formatter, type) and issubclass(formatter, argparse.RawDescriptionHelpFormatter):
+        yield " " * indent + term
+        yield textwrap.indent(textwrap.dedent(text).strip("\n"), " " * (indent + 4))
+    else:
+        yield from _entry(term, text, indent)
     yield from _argument_lines(command, indent + 4)
     yield from _command_lines(command, indent + 4)
 
@@ -85,25 +110,33 @@ def _value_name(action: argparse.Action) -> str:
 
 
 def _explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    help_text = _expanded(parser, action)
-    notes = []
-    if action.choices is not None:
-        notes.append("one of " + ", ".join(str(choice) for choice in action.choices))
+    choices = _listed(action.choices)
+    values = {**vars(action), "choices": choices, "type": getattr(action.type, "__name__", None)}
+    help_text = _filled_in(action.help, parser, values)
+    notes = [f"one of {choices}"] if choices else []
     shown = action.default is not None and action.default is not argparse.SUPPRESS
     if shown and action.nargs != 0 and "%(default)" not in (action.help or ""):
         notes.append(f"default {action.default}")
     return " ".join([help_text, f"({'; '.join(notes)})" if notes else ""]).strip()
 
 
-def _expanded(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return the help with its ``%(default)s`` and the like filled in, as argparse does."""
-    if not action.help:
-        return ""
-    values = {**vars(action), "prog": parser.prog}
-    values = {name: value for name, value in values.items() if value is not argparse.SUPPRESS}
-    if action.choices is not None:
-        values["choices"] = ", ".join(str(choice) for choice in action.choices)
+def _listed(choices: Iterable[Any] | None) -> str:
     try:
-        return action.help % values
-    except (KeyError, TypeError, ValueError):  # a lone %, which argparse would not print at all
-        return action.help
+        first = [str(one) for one in itertools.islice(choices or (), _MOST_CHOICES + 1)]
+    except TypeError:  # it may have no more than "in"
+        return ""
+    return ", ".join(first[:_MOST_CHOICES]) + (", ..." if len(first) > _MOST_CHOICES else "")
+
+
+def _filled_in(
+    text: str | None, parser: argparse.ArgumentParser, values: Mapping[str, Any] | None = None
+) -> str:
+    """Return a text with its ``%(prog)s``, ``%(default)s`` and the like filled in."""
+    if not text or "%" not in text:
+        return text or ""
+    if values is None and "%(prog)" not in text and "%%" not in text:
+        return text
+    try:
+        return text % {**(values or {}), "prog": parser.prog}
+    except (KeyError, TypeError, ValueError):  # a lone %, on which argparse would fail
+        return text

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -14,8 +15,10 @@ from typing import Any, NoReturn
 from ..exceptions import MessageError
 from .manual import manual_of
 
+logger = logging.getLogger("lab_utils_mt.commands")
 
-class HelpRequested(MessageError):
+
+class HelpRequested(Exception):
     """A command was asked for its help; the text is the help."""
 
 
@@ -76,10 +79,12 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse prints help, usage and version here; the client asked, and the client gets it.
-        if file not in (None, sys.stdout, sys.stderr):
-            super()._print_message(message, file)
-        elif message:
+        if file is sys.stderr:  # the warning that a command or an option is deprecated
+            logger.warning("%s", message.strip())
+        elif file in (None, sys.stdout):
             raise HelpRequested(message)
+        else:
+            super()._print_message(message, file)
 
     def full_help(self) -> str:
         """Return the manual of the server.
@@ -99,3 +104,7 @@ class ArgumentParser(argparse.ArgumentParser):
             if not action.option_strings:
                 break
         return {}
+
+    def takes(self, name: str) -> bool:
+        """Tell whether one of the arguments is kept under this name."""
+        return any(action.dest == name for action in self._actions)

@@ -1,4 +1,4 @@
-"""How does a request reach a server, exactly once or not at all?
+"""How does a request reach a server, and at most once?
 
 One exchange owns one connection, so that replies cannot mix however many threads share a client.
 Connections are kept for the next exchange.
@@ -9,6 +9,7 @@ lines and no newline at its end. Which kind a server is shows in what it does.
 
 from __future__ import annotations
 
+import encodings.idna  # noqa: F401  (a forked child could find its import locked)
 import os
 import random
 import socket
@@ -19,7 +20,7 @@ import weakref
 
 from .._wire.replies import ReplyReader
 from ..exceptions import ConnectionClosed, ReplyLost, ReplyTimeout
-from .client_connection import Connection, Deadline
+from .client_connection import ClientConnection, Deadline
 
 CONNECT_TIMEOUT = 10.0
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
@@ -27,7 +28,7 @@ _REPEATS = 3
 _MOST_IDLE = 16
 _REFUSAL_PATIENCE = 1.0  # s for the words of a server that does not want to read on
 # A 0.5.x server closes right after its reply: what is open after this long will stay open.
-_CLOSING_TAKES = 0.05  # s
+_CLOSING_TAKES = 0.02  # s
 _RECONSIDERING_TAKES = 1.0  # s, if it closed the last time
 _ONE_SEGMENT = 512  # bytes; of a reply this short, what follows a newline came with it
 
@@ -45,7 +46,7 @@ class Caller:
         # Whether the server keeps its connections open; None as long as nobody knows.
         self._keeps_open: bool | None = None
         self._was_connected = False
-        self._idle: list[Connection] = []
+        self._idle: list[ClientConnection] = []
         self.forget_parent()
         _callers.add(self)
         weakref.finalize(self, _close_all, self._idle)
@@ -94,7 +95,7 @@ class Caller:
 
     # --- one exchange ----------------------------------------------------------------------
 
-    def _exchange(self, connection: Connection, line: bytes, deadline: Deadline) -> bytes:
+    def _exchange(self, connection: ClientConnection, line: bytes, deadline: Deadline) -> bytes:
         try:
             refused = self._send(connection, line, deadline)
             reply, reusable = self._read_reply(connection, deadline)
@@ -113,7 +114,7 @@ class Caller:
     def _fate(self, what: str) -> str:
         return f"{self.name}: {what}; the command may or may not have been executed"
 
-    def _send(self, connection: Connection, line: bytes, deadline: Deadline) -> bool:
+    def _send(self, connection: ClientConnection, line: bytes, deadline: Deadline) -> bool:
         """Send a request; return whether the server stopped reading before its end."""
         try:
             connection.send(line, deadline)
@@ -126,7 +127,7 @@ class Caller:
             return True
         return False
 
-    def _read_reply(self, connection: Connection, deadline: Deadline) -> tuple[bytes, bool]:
+    def _read_reply(self, connection: ClientConnection, deadline: Deadline) -> tuple[bytes, bool]:
         """Return the reply, and whether the connection can be used again."""
         reader = ReplyReader()
         while True:
@@ -134,7 +135,7 @@ class Caller:
             if not data:
                 return self._reply_at_end(reader, connection), False
             reader.receive_data(data)
-            if reader.reply is None or self._may_go_on(reader, connection):
+            if reader.reply is None or self._may_go_on(reader, connection, deadline):
                 continue
             if reader.is_block or connection.has_replied:
                 self._keeps_open = True
@@ -143,32 +144,33 @@ class Caller:
             connection.note_reply()
             return reader.reply, not reader.has_surplus
 
-    def _may_go_on(self, reader: ReplyReader, connection: Connection) -> bool:
+    def _may_go_on(
+        self, reader: ReplyReader, connection: ClientConnection, deadline: Deadline
+    ) -> bool:
         """Tell whether what looks like a reply may be the first line of one by a 0.5.x server."""
         if connection.has_replied or (reader.is_block and not reader.has_surplus):
             return False
         if reader.has_surplus:
             return True
         if self._keeps_open is False:
-            return connection.is_readable(_RECONSIDERING_TAKES)
+            return connection.is_readable(deadline.left(_RECONSIDERING_TAKES) or 0.0)
         is_long = reader.reply is not None and len(reader.reply) >= _ONE_SEGMENT
         return self._keeps_open is None and is_long and connection.is_readable(_CLOSING_TAKES)
 
-    def _reply_at_end(self, reader: ReplyReader, connection: Connection) -> bytes:
+    def _reply_at_end(self, reader: ReplyReader, connection: ClientConnection) -> bytes:
         """Return the reply that the end of the stream completes."""
-        is_whole = reader.reply is not None and not reader.has_surplus
-        if reader.reply is not None and is_whole and self._keeps_open is not False:
-            return reader.reply  # a server of this protocol that stops just now
+        if reader.reply is not None and not reader.has_surplus:
+            return reader.reply
         known = connection.has_replied or (self._keeps_open and not reader.has_surplus)
         if known or not reader.raw or reader.is_cut_block:
             self._keeps_open = None  # perhaps another one will be there
             raise ConnectionClosed("the server closed the connection")
         self._keeps_open = False
-        return reader.raw
+        return reader.raw.removesuffix(b"\n")
 
     # --- connections -----------------------------------------------------------------------
 
-    def _take(self, deadline: Deadline) -> Connection:
+    def _take(self, deadline: Deadline) -> ClientConnection:
         """Return a connection that the server has not closed, a new one if need be."""
         while (connection := self._pop()) is not None:
             if not connection.is_closed_by_peer(0.0 if self._keeps_open else _CLOSING_TAKES):
@@ -176,11 +178,11 @@ class Caller:
             connection.close()
         return self._connect(deadline)
 
-    def _pop(self) -> Connection | None:
+    def _pop(self) -> ClientConnection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
-    def _put_back(self, connection: Connection, reusable: bool) -> None:
+    def _put_back(self, connection: ClientConnection, reusable: bool) -> None:
         with self._lock:
             reusable = reusable and len(self._idle) < _MOST_IDLE
             if reusable:
@@ -188,13 +190,13 @@ class Caller:
         if not reusable:
             connection.close()
 
-    def _connect(self, deadline: Deadline) -> Connection:
+    def _connect(self, deadline: Deadline) -> ClientConnection:
         """Connect; keep trying, with growing pauses, if the server was there before."""
         delay = _FIRST_DELAY
         until = Deadline(deadline.left(CONNECT_TIMEOUT))
         while True:
             try:
-                connection = Connection(self._open(until))
+                connection = ClientConnection(self._open(until))
             except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host
                 pause = delay * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
                 if not self._was_connected or (until.left() or 0.0) <= pause:
@@ -223,7 +225,7 @@ class Caller:
         return OSError(text) if number is None else OSError(number, text)
 
 
-def _close_all(connections: list[Connection]) -> None:
+def _close_all(connections: list[ClientConnection]) -> None:
     while connections:
         connections.pop().close()
 

@@ -37,7 +37,7 @@ class Deadline:
         return left
 
 
-class Connection:
+class ClientConnection:
     """One TCP connection to a server.
 
     Attributes:

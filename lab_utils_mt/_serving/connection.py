@@ -142,7 +142,7 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
             registry.end(self._client, reply.failed)
             if reply.quits:  # also if nobody is there any more to hear the reply
                 self.server._life.request_stop()
-        return not reply.quits
+        return not reply.quits and reply is not SHUTTING_DOWN
 
     def _dispatch(self, text: str) -> Reply:
         try:

@@ -9,13 +9,13 @@ import sys
 import threading
 import time
 
-_WAIT_SLICE = 0.25  # an untimed wait in the main thread makes Ctrl-C dead on Windows
+_WAIT_SLICE = 0.25  # s; how soon a second signal can hurry the stop
 # Windows' recv() in another thread is woken by closing both directions only.
 _END_OF_STREAM = socket.SHUT_RDWR if sys.platform == "win32" else socket.SHUT_RD
 
 
 @dataclasses.dataclass(eq=False)
-class Client:
+class ClientRecord:
     """One connected client; times are monotonic seconds.
 
     Attributes:
@@ -54,7 +54,7 @@ class Registry:
         self._lock = threading.Lock()
         # On the same lock; notified when a client leaves a server that stops.
         self._left = threading.Condition(self._lock)
-        self._clients: dict[socket.socket, Client] = {}
+        self._clients: dict[socket.socket, ClientRecord] = {}
         self._counts = Counts()
         self._stopping = False
 
@@ -65,7 +65,7 @@ class Registry:
             if full:
                 self._counts.refused += 1
             else:
-                self._clients[sock] = Client(sock, address)
+                self._clients[sock] = ClientRecord(sock, address)
                 self._counts.accepted += 1
                 self._counts.peak = max(self._counts.peak, len(self._clients))
             return not full
@@ -89,12 +89,12 @@ class Registry:
             if self._stopping:
                 self._left.notify_all()
 
-    def get(self, sock: socket.socket) -> Client:
+    def get(self, sock: socket.socket) -> ClientRecord:
         """Return the client at the other end of a connection."""
         with self._lock:
             return self._clients[sock]
 
-    def begin(self, client: Client, command: str) -> bool:
+    def begin(self, client: ClientRecord, command: str) -> bool:
         """Note that a command begins; False if it must not, because the server stops."""
         now = time.monotonic()
         with self._lock:
@@ -105,7 +105,7 @@ class Registry:
             self._counts.requests += 1
             return True
 
-    def end(self, client: Client, failed: bool) -> None:
+    def end(self, client: ClientRecord, failed: bool) -> None:
         """Note that the client has its reply; if the server stops, it is the last one."""
         with self._lock:
             client.command = None
@@ -120,7 +120,7 @@ class Registry:
             self._counts.requests += 1
             self._counts.errors += 1
 
-    def snapshot(self) -> tuple[list[Client], Counts]:
+    def snapshot(self) -> tuple[list[ClientRecord], Counts]:
         """Return copies of the clients, oldest first, and of the counts."""
         with self._lock:
             clients = [dataclasses.replace(client) for client in self._clients.values()]
@@ -144,7 +144,7 @@ class Registry:
                 self._left.wait(max(0.0, min(deadline - time.monotonic(), _WAIT_SLICE)))
             return not self._clients
 
-    def cut(self) -> list[Client]:
+    def cut(self) -> list[ClientRecord]:
         """Cut the connections of all who are still here, and return them."""
         with self._lock:
             clients = [dataclasses.replace(client) for client in self._clients.values()]

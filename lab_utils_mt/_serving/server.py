@@ -61,6 +61,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     send_timeout: float
     stop_timeout: float
     socket_timeout: float
+    _life: Lifecycle
 
     # Two servers could share a port on Windows; elsewhere a restart would have to wait a minute.
     allow_reuse_address = sys.platform != "win32"
@@ -69,12 +70,17 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
     block_on_close = False
 
+    def __new__(cls: type[_Self], *_: Any, **__: Any) -> _Self:
+        """Make what a subclass may use before it calls our constructor."""
+        server = super().__new__(cls)
+        server._life = Lifecycle()
+        return server
+
     def __init__(self, host: str, port: int) -> None:
         if ":" in host:
             self.address_family = socket.AF_INET6
         super().__init__((host, port), ConnectionHandler, bind_and_activate=False)
         self.address: str | None = None
-        self._life = Lifecycle()
         self._accepting: AcceptLoop | None = None
         self._client_registry = Registry()
         self._client_threads = Workers(f"{type(self).__name__.lower()}-conn")
@@ -86,13 +92,15 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     def __enter__(self: _Self) -> _Self:
         try:
             self._life.claim_loop()  # so that close() waits until this has come to its end
-            try:
-                self._start_listening()
-            finally:
-                self._life.release_loop()
+        except RuntimeError:  # it serves already
+            return self
+        try:
+            self._start_listening()
         except BaseException:
+            self._life.release_loop()
             self.close()
             raise
+        self._life.release_loop()
         return self
 
     def __exit__(
@@ -162,7 +170,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
                 loop.run(poll_interval or self.socket_timeout, self.service_actions)
 
     def shutdown(self) -> None:
-        """End :meth:`serve_forever`, from another thread, and wait until it has."""
+        """End :meth:`serve_forever`, and wait until it has, unless this is its own thread."""
         self._life.end_loop()
 
     def _take_client(self) -> None:
@@ -243,11 +251,13 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         answer, then their connections are cut. Called by a command, it only asks the server to
         stop.
         """
+        if self._life.is_in_child():
+            self.socket.close()
+            return
         self._life.request_stop()
         if self._life.is_entangled() or threading.current_thread() in self._client_threads:
             return
-        self._life.end_loop()
-        if not self._life.claim_close():
+        if not self._life.begin_close():
             self._life.wait_closed()
             return
         try:
@@ -282,9 +292,6 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         ]
         if stuck:
             logger.error("stopped without waiting for %s", "; ".join(stuck))
-        deadline = now + self._last_words()
-        while not self._client_registry.wait_empty(deadline) and time.monotonic() < deadline:
-            pass
 
     # --- tell ------------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .registry import Client, Counts
+from .._commands.dispatch import shown
+from .registry import ClientRecord, Counts
 
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400  # s
 _TENTHS_MATTER = 10  # s
@@ -22,7 +23,7 @@ def age(seconds: float) -> str:
     return f"{whole // _DAY} d {whole % _DAY // _HOUR} h"
 
 
-def status_lines(clients: list[Client], counts: Counts, limit: int, now: float) -> list[str]:
+def status_lines(clients: list[ClientRecord], counts: Counts, limit: int, now: float) -> list[str]:
     """Return the status command's lines about clients and requests."""
     visits = f"peak {counts.peak}, accepted {counts.accepted}, refused {counts.refused}"
     return [
@@ -33,8 +34,8 @@ def status_lines(clients: list[Client], counts: Counts, limit: int, now: float) 
     ]
 
 
-def _line(client: Client, now: float) -> str:
+def _line(client: ClientRecord, now: float) -> str:
     text = f"{client.address} for {age(now - client.since)}, {client.requests} requests"
     if client.command is None:
         return text
-    return f"{text}, running {client.command!r} for {age(now - client.command_since)}"
+    return f"{text}, running {shown(client.command)} for {age(now - client.command_since)}"

@@ -62,7 +62,7 @@ def refuse_controls(text: str) -> None:
             )
 
 
-def split(text: str, delimiters: str = "{}") -> list[str]:
+def split(text: str, left: str = "{", right: str = "}") -> list[str]:
     """Cut a text command into its words.
 
     Blanks separate words. ``{like this}`` is one word, taken literally up to the next ``}``;
@@ -70,13 +70,13 @@ def split(text: str, delimiters: str = "{}") -> list[str]:
 
     Args:
         text: The command.
-        delimiters: What may stand instead of the two braces.
+        left: What may stand instead of ``{``: one character, no blank and no ``"``.
+        right: What may stand instead of ``}``.
 
     Raises:
         MessageError: A brace or quote is not closed, something follows it without a blank, or
             there are more than :data:`MAX_WORDS` words.
     """
-    left, right = delimiters[0], delimiters[1]
     words: list[str] = []
     at = _skip_blanks(text, 0)
     while at < len(text):
@@ -91,6 +91,11 @@ def split(text: str, delimiters: str = "{}") -> list[str]:
         words.append(word)
         at = _skip_blanks(text, at)
     return words
+
+
+def is_delimiter(character: object) -> bool:
+    """Tell whether something may stand instead of a brace."""
+    return isinstance(character, str) and len(character) == 1 and character not in _BLANKS + '"'
 
 
 def quote(text: str) -> str:

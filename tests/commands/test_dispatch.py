@@ -266,3 +266,11 @@ def test_too_many_words_are_refused() -> None:
     """argparse would take seconds for them."""
     reply = Commands(ping=lambda c: None).dispatcher.answer("ping " + "-z " * 2000)
     assert str(reply.payload).startswith("Error! more than 1000 words")
+
+
+def test_an_error_does_not_list_choices_without_end() -> None:
+    """argparse names them all."""
+    commands = Commands(go=lambda c: None)
+    commands.parser.commands["go"].add_argument("step", choices=[str(n) for n in range(100_000)])
+
+    assert len(str(commands.dispatcher.answer("go x y").payload)) < 10_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import sys
 
 import pytest
 
@@ -132,3 +133,58 @@ def test_a_parser_without_commands_has_none() -> None:
     parser.add_argument("axis")
     parser.add_subparsers().add_parser("move")
     assert dict(parser.commands) == {}
+
+
+def test_the_manual_copes_with_odd_arguments() -> None:
+    """Aliases, hidden commands, choices without end, formatters that fail."""
+    parser = ArgumentParser(
+        prog="daemon",
+        description="%(prog)s, 100%% odd",
+        formatter_class=argparse.MetavarTypeHelpFormatter,
+    )
+    parser.add_argument("--untyped")
+    commands = parser.add_subparsers()
+    move = commands.add_parser("move", aliases=["mv"], help="50%% of %(prog)s")
+    move.add_argument("steps", type=float, choices=range(100_000), help="a %(type)s")
+    move.add_argument("axis", choices=OnlyIn(), metavar="AXIS")
+    commands.add_parser("secret", help=argparse.SUPPRESS)
+    raw = commands.add_parser(
+        "raw",
+        description="""
+            first
+
+              second""",
+    )
+    raw.formatter_class = argparse.RawDescriptionHelpFormatter
+
+    text = parser.full_help()
+
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "daemon, 100% odd" in lines
+    assert "usage: daemon ..." in lines
+    assert "move, mv 50% of daemon move" in lines
+    assert any(line.startswith("steps a float (one of 0, 1, 2,") for line in lines)
+    assert "AXIS" in lines
+    assert "secret" not in text
+    assert "        first\n\n          second\n" in text
+    assert len(text) < 2000
+
+
+class OnlyIn:
+    """Choices that can be asked, and not listed."""
+
+    def __contains__(self, value: object) -> bool:
+        return True
+
+
+def test_a_deprecated_command_runs(caplog: pytest.LogCaptureFixture) -> None:
+    """Its warning is for the log."""
+    parser = ArgumentParser(prog="daemon")
+    parser._print_message("daemon: warning: command 'old' is deprecated\n", sys.stderr)
+
+    assert [r.getMessage() for r in caplog.records] == [
+        "daemon: warning: command 'old' is deprecated"
+    ]
+    if sys.version_info >= (3, 13):
+        parser.add_subparsers().add_parser("old", deprecated=True).set_defaults(ran=True)
+        assert parser.parse_args(["old"]).ran

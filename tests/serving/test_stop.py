@@ -73,7 +73,8 @@ def test_a_client_that_got_its_reply_just_before_the_stop_is_idle(
 
 
 def test_a_running_command_answers_before_the_server_stops(stage: Stage) -> None:
-    """It has ``stop_timeout`` seconds."""
+    """It has ``stop_timeout`` seconds, and the stop does not last longer than the command."""
+    stage.stop_timeout = TIMEOUT
     with Line(stage) as client:
         client.send(b"hold\n")
         assert stage.waiting.acquire(timeout=TIMEOUT)
@@ -81,7 +82,8 @@ def test_a_running_command_answers_before_the_server_stops(stage: Stage) -> None
         wait_until(lambda: stage.quit_flag)
         stage.gate.set()
         assert client.line() == b"held\n"
-        closing.join(TIMEOUT)
+        closing.join(TIMEOUT / 2)
+        assert not closing.is_alive()
 
 
 def test_what_still_waits_is_refused_not_executed(stage: Stage) -> None:
@@ -232,6 +234,63 @@ def test_the_standard_librarys_way_to_close_frees_everything(pid_file: str) -> N
     stage.server_close()
     thread.join(TIMEOUT)
     assert not Path(pid_file).exists()
+
+
+def test_with_may_stand_around_a_server_that_serves_already(pid_file: str) -> None:
+    """As in the standard library."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    thread = in_thread(stage.serve_forever)
+    wait_until(lambda: stage._life._loop)
+    with stage, Line(stage) as client:
+        assert client.ask("ping") == "pong"
+    thread.join(TIMEOUT)
+    assert not thread.is_alive()
+    assert not Path(pid_file).exists()
+
+
+def test_shutdown_in_the_serving_thread_does_not_wait_for_itself(pid_file: str) -> None:
+    """A hook or a signal handler may call it."""
+
+    class Short(Stage):
+        def service_actions(self) -> None:
+            self.shutdown()
+
+    with Short(pid_file_name=pid_file, port=0) as stage:
+        thread = in_thread(stage.serve_forever)
+        Line(stage).close()
+        thread.join(TIMEOUT)
+        assert not thread.is_alive()
+
+
+def test_who_begins_to_serve_during_the_close_is_waited_for(pid_file: str) -> None:
+    """Else it would serve with what is being closed."""
+    stage = Stage(pid_file_name=pid_file, port=0)
+    life = stage._life
+    end_loop, claimed = life.end_loop, []
+
+    def late() -> None:
+        end_loop()
+        if not claimed:
+            claimed.append(life.claim_loop())
+            threading.Timer(0.1, life.release_loop).start()
+
+    life.end_loop = late  # type: ignore[method-assign]
+    stage.close()
+    assert len(claimed) == 1
+    with pytest.raises(OSError, match="was closed"):
+        life.claim_loop()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork()")
+def test_a_forked_child_cannot_close_its_parents_server(stage: Stage) -> None:
+    """And does not hang when it tries."""
+    child = os.fork()
+    if not child:
+        stage.close()
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    with Line(stage) as client:
+        assert client.ask("ping") == "pong"
 
 
 def test_handle_request_serves_one_client(pid_file: str) -> None:
