@@ -3,12 +3,30 @@
 from __future__ import annotations
 
 import itertools
-import queue
 import threading
 import time
 from collections.abc import Callable
 
 Task = Callable[[], None]
+
+
+class _Mailbox:
+    """Where an idle thread finds its next task; its gate opens once for each, or for None."""
+
+    __slots__ = ("gate", "task")
+
+    def __init__(self) -> None:
+        self.gate = threading.Lock()
+        self.gate.acquire()
+        self.task: Task | None = None
+
+    def deliver(self, task: Task | None) -> None:
+        self.task = task
+        self.gate.release()
+
+    def take(self) -> Task | None:
+        task, self.task = self.task, None
+        return task
 
 
 class Workers:
@@ -26,11 +44,10 @@ class Workers:
         self._name = name
         self._idle_timeout = idle_timeout
         self._numbers = itertools.count(1)
-        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         # Guards the three below.
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
-        self._idle = 0  # threads that wait at the queue and have not been promised a task
+        self._idle: list[_Mailbox] = []  # the last one gets the next task: the others may end
         self._stopping = False
 
     def __len__(self) -> int:
@@ -48,17 +65,17 @@ class Workers:
         Raises:
             RuntimeError: No thread can be started, or :meth:`stop` was called.
         """
+        thread = None
         with self._lock:
             if self._stopping:
                 raise RuntimeError("the workers were stopped")
-            thread = None if self._idle else self._new_thread(task)
-            if thread is None:
-                self._idle -= 1
-            else:
+            mailbox = self._idle.pop() if self._idle else None
+            if mailbox is None:
+                thread = self._new_thread(task)
                 self._threads.add(thread)  # before it starts, so that stop() cannot miss it
-        if thread is None:
-            self._tasks.put(task)
-        else:
+        if mailbox is not None:
+            mailbox.deliver(task)
+        elif thread is not None:
             self._start(thread)
 
     def stop(self, deadline: float) -> None:
@@ -69,12 +86,12 @@ class Workers:
         """
         with self._lock:
             self._stopping = True
-            idle, self._idle = self._idle, 0
+            idle, self._idle = self._idle, []
             threads = list(self._threads)
-        for _ in range(idle):
-            self._tasks.put(None)
+        for mailbox in idle:
+            mailbox.deliver(None)
         for thread in threads:
-            if thread is not threading.current_thread():
+            if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(max(0.0, deadline - time.monotonic()))
 
     def _new_thread(self, task: Task) -> threading.Thread:
@@ -90,26 +107,25 @@ class Workers:
             raise
 
     def _work(self, task: Task | None) -> None:
+        mailbox = _Mailbox()
         try:
             while task is not None:
                 task()
                 del task  # it holds the connection, and the next one may be long in coming
-                task = self._next_task()
+                task = self._next_task(mailbox)
         finally:
             with self._lock:
                 self._threads.discard(threading.current_thread())
 
-    def _next_task(self) -> Task | None:
+    def _next_task(self, mailbox: _Mailbox) -> Task | None:
         with self._lock:
             if self._stopping:
                 return None
-            self._idle += 1
-        while True:
-            try:
-                return self._tasks.get(timeout=self._idle_timeout)
-            except queue.Empty:
-                with self._lock:
-                    if self._idle > 0:
-                        self._idle -= 1
-                        return None
-            # A task was promised and is on its way, if another thread does not get it first.
+            self._idle.append(mailbox)
+        if not mailbox.gate.acquire(timeout=self._idle_timeout):
+            with self._lock:
+                if mailbox in self._idle:
+                    self._idle.remove(mailbox)
+                    return None
+            mailbox.gate.acquire()  # somebody has taken the mailbox to deliver into it
+        return mailbox.take()

@@ -38,7 +38,7 @@ def test_a_thread_that_is_free_is_used_again() -> None:
         done = threading.Event()
         workers.submit(lambda done=done: (seen.append(threading.current_thread().name), done.set()))
         assert done.wait(TIMEOUT)
-        wait_until(lambda: workers._idle == 1)
+        wait_until(lambda: len(workers._idle) == 1)
     assert seen == ["w-1"] * 10
     workers.stop(time.monotonic() + TIMEOUT)
 
