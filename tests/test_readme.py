@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from daemons import TIMEOUT, wait_until
 
+from lab_utils_mt.database import Database, EmbeddedPostgres
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -60,6 +62,39 @@ def test_the_server_and_its_client_work(tmp_path: Path) -> None:
             assert process.wait(TIMEOUT) == 0
         finally:
             process.kill()
+
+
+def test_the_server_with_a_database_works(tmp_path: Path) -> None:
+    """Two readings, both stored."""
+    if not port_is_free():
+        pytest.skip("somebody listens on the default port")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{program('recorder.py')}"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE
+    ) as process:
+        try:
+            wait_until(lambda: not port_is_free() or process.poll(), "the start of the server")
+            with socket.create_connection(("127.0.0.1", 1507)) as sock:
+                sock.sendall(b"read\nread\nquit\n")
+                replies = sock.makefile("rb").read().decode()
+            assert re.fullmatch(r"4\.\d{4} K\n4\.\d{4} K\nGoodbye!\n", replies)
+            assert process.wait(TIMEOUT) == 0
+        finally:
+            process.terminate()
+    with (
+        EmbeddedPostgres(tmp_path / "readings-data") as postgres,
+        Database(dsn=postgres.dsn) as database,
+        database.transaction() as session,
+        session.cursor() as cursor,
+    ):
+        cursor.execute("SELECT count(*) FROM readings WHERE kelvin BETWEEN 4 AND 5")
+        assert cursor.fetchone() == (2,)
+
+
+def test_nothing_was_left_to_fill_in() -> None:
+    """A word in capitals alone on its line, for example."""
+    assert re.findall(r"^[A-Z]+$", README, re.MULTILINE) == []
+    assert "TODO" not in README
 
 
 def test_the_server_is_as_short_as_promised() -> None:
