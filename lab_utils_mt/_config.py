@@ -22,7 +22,12 @@ _FALSE = frozenset({"false", "0", "f", "n", "no", "off"})
 
 
 def setting(
-    default: Any, *, least: float | None = None, most: float | None = None, choices: str = ""
+    default: Any,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    choices: str = "",
+    secret: bool = False,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -31,8 +36,10 @@ def setting(
         least: Smallest allowed number.
         most: Largest allowed number.
         choices: The allowed words, separated by blanks.
+        secret: Its value is never shown: it may hold a password.
     """
-    allowed = {"least": least, "most": most, "choices": tuple(choices.split())}
+    words = tuple(choices.split())
+    allowed = {"least": least, "most": most, "choices": words, "secret": secret}
     return dataclasses.field(default=default, metadata=allowed)
 
 
@@ -89,11 +96,18 @@ def _fault(field: dataclasses.Field[Any], kind: _Kind, value: Any) -> str | None
     if not isinstance(value, kind.types) or (isinstance(value, bool) and bool not in kind.types):
         return f"must be {kind.name}, not {type(value).__name__}"
     if isinstance(value, str):
-        choices = field.metadata["choices"]
-        return f"must be one of {', '.join(choices)}" if choices and value not in choices else None
+        return _fault_of_text(value, field.metadata["choices"])
     if value is None or isinstance(value, bool):
         return None
     return _fault_of_number(float(value), field.metadata["least"], field.metadata["most"])
+
+
+def _fault_of_text(value: str, choices: tuple[str, ...]) -> str | None:
+    if choices and value not in choices:
+        return f"must be one of {', '.join(choices)}"
+    if "\0" in value or any("\ud800" <= char <= "\udfff" for char in value):
+        return "must be text without NUL and without lone surrogates"
+    return None
 
 
 def _fault_of_number(value: float, least: float | None, most: float | None) -> str | None:
@@ -115,14 +129,15 @@ def check(settings_class: type, values: Mapping[str, Any], source: str = "argume
 
     Raises:
         ConfigError: A value has the wrong type or lies outside its range; names ``source``, key
-            and value.
+            and value, unless that is secret.
     """
     kinds = get_type_hints(settings_class)
     for field in dataclasses.fields(settings_class):
         if field.name in values:
             fault = _fault(field, _KINDS[kinds[field.name]], values[field.name])
             if fault:
-                raise ConfigError(f"{source}: {field.name} = {values[field.name]!r} {fault}")
+                shown = "" if field.metadata["secret"] else f" = {values[field.name]!r}"
+                raise ConfigError(f"{source}: {field.name}{shown} {fault}")
 
 
 def _open_ini(path: str) -> tuple[str, configparser.ConfigParser]:
@@ -134,9 +149,21 @@ def _open_ini(path: str) -> tuple[str, configparser.ConfigParser]:
             parser.read_file(file, source=full)
     except OSError as error:
         raise ConfigError(f"cannot read {full}: {error.strerror or error}") from error
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise ConfigError(f"{full} is not a valid ini file: {error}") from error
+    except UnicodeDecodeError:
+        raise ConfigError(f"{full} is not a valid ini file: it is not UTF-8 text") from None
+    except configparser.Error as error:
+        # Not from error, which quotes the line: it may hold a password.
+        raise ConfigError(f"{full} is not a valid ini file: {_lines_of(error)}") from None
     return full, parser
+
+
+def _lines_of(error: configparser.Error) -> str:
+    numbers = [number for number, _ in getattr(error, "errors", [])]
+    numbers = numbers or [getattr(error, "lineno", "unknown")]
+    text = ", ".join(map(str, numbers))
+    if isinstance(error, (configparser.DuplicateOptionError, configparser.DuplicateSectionError)):
+        return f"line {text} repeats a key or a section"
+    return f"look at line {text}: write key = value, below a [section]"
 
 
 def _require(parser: configparser.ConfigParser, where: str, section: str, keys: list[str]) -> None:

@@ -29,6 +29,7 @@ from ._storage import tables
 from ._storage.columns import Constraint, DataType
 from ._storage.embedded import EmbeddedPostgres
 from ._storage.errors import (
+    CommitUnknown,
     DatabaseUnavailable,
     InvalidName,
     InvalidValue,
@@ -36,9 +37,9 @@ from ._storage.errors import (
     PoolTimeout,
 )
 from ._storage.pool import ConnectionPool
-from ._storage.values import check_row
 
 __all__ = [
+    "CommitUnknown",
     "Constraint",
     "DataType",
     "Database",
@@ -88,7 +89,7 @@ class Database:
     application_name: str = "lab_utils_mt"  #: How the server lists the sessions
     maxconn: int = 8  #: Most sessions at one time
     timeout: float = 30.0  #: Seconds that a thread waits for a session
-    idle_timeout: float = 600.0  #: Seconds until an unused session is closed; 0 keeps it
+    idle_timeout: float = 600.0  #: Seconds; longer unused sessions are closed at the next use
     connect_timeout: int = 10  #: Seconds to open a session, for each address of the host
     statement_timeout: float | None = 60.0  #: Seconds that a statement may run
     lock_timeout: float | None = 20.0  #: Seconds that a statement may wait for a lock
@@ -107,9 +108,10 @@ class Database:
         maxconn: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        # Guards _pool, and nothing is opened or closed under it.
+        # Guards _pool, _connected_to and db_version, and nothing is opened or closed under it.
         self._pool_lock = threading.Lock()
         self._pool: ConnectionPool | None = None
+        self._connected_to = ""
         if config_file is not None:
             self.config(config_file)
         where = {"host": host, "port": port, "database": database, "user": user}
@@ -165,10 +167,10 @@ class Database:
     def _open_pool(self) -> None:
         with contextlib.ExitStack() as undo:
             pool = undo.enter_context(ConnectionPool(**self._parameters()))
-            version = pool.run(tables.server_version, idempotent=True)
+            version, place = pool.run(tables.identity, idempotent=True)
             with self._pool_lock:
                 if self._pool is None:  # else another thread was faster, and ours is closed
-                    self._pool, self.db_version = pool, version
+                    self._connected_to, self.db_version, self._pool = place, version, pool
                     undo.pop_all()
 
     def _parameters(self) -> dict[str, Any]:
@@ -194,6 +196,10 @@ class Database:
         self.close()
 
     def _place(self) -> str:
+        if self._pool is not None:
+            return self._connected_to
+        if self.dsn:
+            return _settings.describe_dsn(self.dsn)
         return f"{self.database} on {self.host}, port {self.port}, as {self.user}"
 
     def __repr__(self) -> str:
@@ -311,9 +317,7 @@ class Database:
             psycopg2.Error: The table does not exist, or the column could not be made.
         """
         wanted = list(constraints or ())
-        for value, kind in [(data_type, DataType), *((one, Constraint) for one in wanted)]:
-            if not isinstance(value, kind):
-                raise TypeError(f"column {column_name}: use a {kind.__name__}, not {value!r}")
+        tables.check_kinds(column_name, data_type, wanted)
         self.pool.run(
             lambda session: tables.add_column(session, table_name, column_name, data_type, wanted),
             idempotent=True,
@@ -328,6 +332,8 @@ class Database:
     ) -> None:
         """Insert one row; when this returns, the server has committed it.
 
+        The server rounds a float that goes into a column of integers, and stores -0.0 as 0.0.
+
         Args:
             table_name: The table's name, or ``schema.table``.
             columns: Names of the columns.
@@ -337,13 +343,7 @@ class Database:
         Raises:
             InvalidValue: A value cannot be stored (also TypeError, ValueError and
                 :class:`psycopg2.DataError`).
-            psycopg2.Error: Nothing was written, unless the session was lost during the commit.
+            CommitUnknown: The session was lost during the commit: the row may or may not be there.
+            psycopg2.Error: Any other: nothing was written.
         """
-        check_row(table_name, columns, data)
-
-        def insert(session: Any) -> None:
-            if check_columns:
-                tables.check_columns(session, table_name, columns)
-            tables.insert_row(session, table_name, columns, data)
-
-        self.pool.run(insert, idempotent=True)
+        tables.store_row(self.pool, table_name, columns, data, check_columns)

@@ -128,3 +128,36 @@ def test_server_ini_tells_every_key_and_its_default() -> None:
     )
     blocks = path.read_text().split("[Overall]")[1].strip().split("\n\n")
     assert all(block.startswith("# ") for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("password hunter2\n", "line 1"),
+        ("[Mine]\ncount = 1\nhunter2\nhunter2 too\n", "line 3, 4"),
+        ("[Mine]\nhunter2 = 1\nhunter2 = 2\n", "line 3 repeats"),
+        ("[Mine]\n[Mine]\n", "line 2 repeats"),
+    ],
+)
+def test_a_malformed_line_is_not_quoted(tmp_path: Path, text: str, where: str) -> None:
+    """It may hold a password; its number will do."""
+    with pytest.raises(ConfigError, match=f"some.ini is not a valid ini file: .*{where}") as caught:
+        read_section(ini(tmp_path, text), "Mine", Settings)
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_file_that_is_not_utf_8_is_an_error(tmp_path: Path) -> None:
+    """An old Windows editor wrote it."""
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        read_section(ini(tmp_path, "[Mine]\nname = \xe9\n", "latin-1"), "Mine", Settings)
+
+
+def test_a_secret_is_not_shown() -> None:
+    """Not even if it is wrong."""
+    secret = dataclasses.make_dataclass("Secret", [("dsn", str, setting("", secret=True))])
+    for value in (b"hunter2", "hunter2\0", "hunter2\udc80"):
+        with pytest.raises(ConfigError, match="argument: dsn must be") as caught:
+            check(secret, {"dsn": value})
+        assert "hunter2" not in str(caught.value)

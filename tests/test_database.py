@@ -18,6 +18,7 @@ import pytest
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn, parse_dsn
 
+from lab_utils_mt._storage import tables
 from lab_utils_mt._storage.settings import DatabaseSettings
 from lab_utils_mt.database import (
     Constraint,
@@ -433,3 +434,58 @@ def test_nothing_secret_is_logged(database_dsn: str, caplog: pytest.LogCaptureFi
         assert "canary" not in f"{database!r}{database.status()}{database.pool!r}"
     assert "PostgreSQL" in caplog.text
     assert "canary" not in caplog.text
+
+
+def test_both_spellings_of_a_table_are_made_one_at_a_time(
+    database: Database, admin: Any, wait_until: Any
+) -> None:
+    """With and without the schema."""
+    errors: list[BaseException] = []
+
+    def make() -> None:
+        try:
+            database.create_timescale_db("cryo", if_not_exists=True)
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = %s AND wait_event_type = 'Lock'"
+    other = threading.Thread(target=make)
+    with database.transaction() as session:
+        tables.create_time_table(session, "public.cryo", True, True)  # type: ignore[arg-type]
+        other.start()
+        wait_until(lambda: admin.ask(query, admin.name) == 1)
+    other.join(20)
+    assert errors == []
+    assert database.check_table("cryo")
+
+
+def test_the_place_is_what_libpq_says(
+    database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service is resolved once connected, and named before."""
+    parts = parse_dsn(database_dsn)
+    lines = [f"{key}={value}" for key, value in parts.items()]
+    services = tmp_path / "services"
+    services.write_text("\n".join(["[lab]", *lines, ""]), encoding="utf-8")
+    monkeypatch.setenv("PGSERVICEFILE", str(services))
+    database = Database(dsn="service=lab")
+    assert database.status() == ["database: the database of service 'lab', not connected"]
+    assert "service 'lab'" in repr(database)
+    with database:
+        place = f"{parts['dbname']} on {parts['host']}, port {parts['port']}, as {parts['user']}"
+        assert database.status()[0] == f"database: {place}"
+        assert place in repr(database)
+
+
+def test_an_address_is_named_before_the_connection() -> None:
+    """Not the default host."""
+    assert "on host 192.0.2.1," in repr(Database(dsn="hostaddr=192.0.2.1 dbname=lab"))
+
+
+def test_numbers_are_stored_as_the_manual_says(database: Database, table: str) -> None:
+    """Rounded in a column of integers; NaN passes for positive, and minus zero loses its sign."""
+    database.new_column(table, "above", DataType.double, [Constraint.positive_strict])
+    database.new_entry(table, ["count", "sample", "above"], [2.6, -0.0, math.nan])
+    assert rows(database, "count") == [3]
+    assert math.copysign(1, rows(database, "sample")[0]) == 1
+    assert math.isnan(rows(database, "above")[0])

@@ -25,7 +25,10 @@ class DataType(Enum):
 
 
 class Constraint(Enum):
-    """Conditions on new columns; ``{column_name}`` is where the name goes."""
+    """Conditions on new columns; ``{column_name}`` is where the name goes.
+
+    To PostgreSQL, NaN is greater than every number: both conditions accept it.
+    """
 
     positive = " CHECK({column_name} >= 0) "  #: Greater than or equal to 0
     positive_strict = " CHECK({column_name} > 0) "  #: Greater than 0

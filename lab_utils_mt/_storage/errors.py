@@ -16,6 +16,10 @@ class DatabaseUnavailable(LabUtilsError, psycopg2.OperationalError):
     """No session with the database can be had; the text names the database and what to do."""
 
 
+class CommitUnknown(LabUtilsError, psycopg2.OperationalError):
+    """The connection was lost during COMMIT: the data may or may not be stored."""
+
+
 class PoolTimeout(LabUtilsError, PoolError, psycopg2.OperationalError):  # type: ignore[misc]
     """Every session is lent, and none came back in time."""
 

@@ -35,7 +35,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     Args:
         maxconn: Most sessions at one time.
         timeout: Seconds that a checkout may take, waiting and connecting together.
-        idle_timeout: Seconds after which a session that nobody uses is closed; 0 keeps them.
+        idle_timeout: Seconds after which a session that nobody used is closed, at the next use of
+            the pool: in a pool that nobody uses, all stay open. 0 keeps them.
         statement_timeout: Seconds that a statement may take; None for no limit. The server ends
             it, and needs a working link to do so.
         lock_timeout: Seconds that a statement may wait for a lock; None for no limit.
@@ -109,13 +110,14 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             PoolTimeout: No session came back in time.
             PoolClosed: The pool is closed.
             DatabaseUnavailable: No session can be opened.
+            CommitUnknown: The session was lost during the COMMIT.
         """
         lent = self.getconn(timeout)
         try:
             yield lent
             if lent.pid != os.getpid():
                 raise PoolError("this session belongs to the parent process: open another one")
-            lent.commit()
+            sessions.commit(lent)
         finally:
             self._take_back(lent)
 
@@ -130,8 +132,11 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         Args:
             function: The work; its result is returned.
             idempotent: The function may be called once more if its session dies before the COMMIT
-                was sent. Once it was sent, nobody knows what became of it, and the error is raised.
+                was sent.
             timeout: Seconds that all checkouts together may take; default: the pool's.
+
+        Raises:
+            CommitUnknown: The session was lost during the COMMIT; it is never repeated.
         """
         deadline = self._deadline(timeout)
         attempt = self._attempt(function, deadline, repeatable=idempotent)
@@ -153,7 +158,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 if repeatable and lent.closed:
                     return None
                 raise
-            lent.commit()
+            sessions.commit(lent)
             return (result,)
         finally:
             self._take_back(lent)
@@ -212,7 +217,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         """Open a session in a place that this thread owns already."""
         try:
             opened = sessions.open_session(self.connect_kwargs, deadline)
-        except BaseException:
+        except BaseException as error:
+            self._turns.note_failure(str(error))
             self._turns.vacate("failed")
             raise
         if not self._turns.admit(opened):

@@ -42,6 +42,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _suits_a_socket(folder: Path) -> bool:
+    # The server, and libpq, take a comma for the end of one path and the begin of another.
+    path = os.fsencode(folder / _SOCKET_NAME)
+    return len(path) <= _LONGEST_SOCKET_PATH and not set(b',"$`\\') & set(path)
+
+
 class Postmaster:
     """The server process of one data folder.
 
@@ -110,18 +116,19 @@ class Postmaster:
         return f"-h '' -p 5432 -k {shlex.quote(str(self._choose_socket_folder()))}"
 
     def _choose_socket_folder(self) -> Path:
-        if len(os.fsencode(self.folder / _SOCKET_NAME)) <= _LONGEST_SOCKET_PATH:
+        if _suits_a_socket(self.folder):
             return self.folder
-        short = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        if len(os.fsencode(short / _SOCKET_NAME)) > _LONGEST_SOCKET_PATH:
-            remove_folder(short)
-            raise DatabaseUnavailable(
-                f"the path of {self.folder} is too long for a unix socket, and so is that of the"
-                " folder for temporary files: use a shorter one, or set TMPDIR"
-            )
-        if self.system_user:
-            shutil.chown(short, self.system_user)
-        return short
+        for place in (tempfile.gettempdir(), "/tmp"):  # noqa: S108  (mkdtemp makes it private)
+            if not _suits_a_socket(Path(place) / (_PREFIX + "x" * 8)):
+                continue
+            short = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+            if self.system_user:
+                shutil.chown(short, self.system_user)
+            return short
+        raise DatabaseUnavailable(
+            f"neither {self.folder} nor the folder for temporary files can hold a unix socket: use"
+            " a short path without a comma, or set TMPDIR to one"
+        )
 
     def _remove_socket_folder(self, folder: Path) -> None:
         if folder != self.folder and folder.name.startswith(_PREFIX):

@@ -19,7 +19,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
-from .errors import DatabaseUnavailable
+from .errors import CommitUnknown, DatabaseUnavailable
 
 # All of these are off, or endless, unless somebody says otherwise.
 _DEFAULTS: dict[str, Any] = {
@@ -33,15 +33,23 @@ _DEFAULTS: dict[str, Any] = {
     "client_encoding": "UTF8",  # whatever the database is stored in, any text can be sent
 }
 
+# The first that is found counts: what names a role or a database on its way comes before them.
 _HINTS = {
-    "password": "check the user's line in the passfile",
-    "no pg_hba.conf entry": "the server's pg_hba.conf does not let this user in from here",
-    "role ": "check the user's name",
-    "database ": "check the database's name, or create it",
+    "system is starting up": "the server is starting, try again",
+    "system is not yet accepting": "the server is starting, try again",
+    "system is in recovery mode": "the server recovers from a crash, try again",
+    "system is shutting down": "the server is stopping, start it again",
+    "too many connections for database": "lower maxconn, or raise the database's CONNECTION LIMIT",
+    "too many connections for role": "lower maxconn, or raise the role's CONNECTION LIMIT",
     "too many": "the server has no free session: lower maxconn, or raise its max_connections",
     "connection slots": "the server has no free session: lower maxconn, or raise max_connections",
-    "starting up": "the server is starting, try again",
-    "shutting down": "the server is stopping, start it again",
+    "permission denied for database": "let its owner GRANT CONNECT ON DATABASE to this user",
+    "not currently accepting": "let its owner run ALTER DATABASE ... ALLOW_CONNECTIONS true",
+    "not permitted to log in": "let an administrator run ALTER ROLE ... LOGIN",
+    "no pg_hba.conf entry": "the server's pg_hba.conf does not let this user in from here",
+    "password": "check the user's line in the passfile",
+    "role ": "check the user's name",
+    "database ": "check the database's name, or create it",
     "translate host name": "check the host's name",
 }
 
@@ -101,6 +109,12 @@ def describe(parameters: Mapping[str, Any]) -> str:
     return f"database {name!r} on host {host}, port {port}, as user {user!r}"
 
 
+def place(session: Session) -> str:
+    """Say which database this is, as libpq knows it: by then services and defaults are resolved."""
+    info = session.info
+    return f"{info.dbname} on {info.host}, port {info.port}, as {info.user}"
+
+
 def _explain(parameters: Mapping[str, Any], error: Exception) -> str:
     reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
     # "connection to server at ..., port ... failed: FATAL: " hides the words that decide.
@@ -128,6 +142,26 @@ def open_session(parameters: Mapping[str, Any], deadline: float) -> Session:
         raise DatabaseUnavailable(_explain(parameters, error)) from error
     session.pid = os.getpid()
     return session
+
+
+def commit(session: Session) -> None:
+    """Commit, and tell a failed COMMIT from one of which nobody knows what became of it.
+
+    Raises:
+        CommitUnknown: The session was lost after the COMMIT was sent, or while it was.
+        psycopg2.Error: Nothing was committed.
+    """
+    lost_before = session.closed
+    try:
+        session.commit()
+    except psycopg2.Error as error:
+        if lost_before or not session.closed:
+            raise
+        reason = " ".join(str(error).split())
+        raise CommitUnknown(
+            "the connection was lost during COMMIT: the data may or may not be stored, look before"
+            f" you write them again ({reason})"
+        ) from error
 
 
 def is_quiet(session: Session) -> bool:

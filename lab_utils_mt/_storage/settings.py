@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,18 @@ from psycopg2 import extensions as ext
 
 from .._config import setting
 from ..exceptions import ConfigError
+from .session import describe
 
 DEFAULT_PASSFILE = "~/.pgpass"
+
+_UNKNOWN_KEY = re.compile(r"invalid (?:connection option|URI query parameter:?) \"([a-z_]+)\"")
+_DIGITS = re.compile("[0-9]{1,5}")
+_MOST_PORT = 65535
+_KNOWN_KEYS = (
+    "host hostaddr port dbname user password passfile service options application_name"
+    " connect_timeout sslmode sslrootcert sslcert sslkey target_session_attrs keepalives"
+    " keepalives_idle keepalives_interval keepalives_count tcp_user_timeout client_encoding"
+)
 
 _IN_DSN = {"host": "host", "port": "port", "database": "dbname", "user": "user"}
 
@@ -23,11 +35,11 @@ class DatabaseSettings:
     """The keys of ``conf/database.ini``, section [Overall]; times are in seconds."""
 
     host: str = setting("localhost")
-    port: int = setting(5432, least=1, most=65535)
+    port: int = setting(5432, least=1, most=_MOST_PORT)
     database: str = setting("beam")
     user: str = setting("cw-beam")
     passfile: str = setting(DEFAULT_PASSFILE)
-    dsn: str = setting("")
+    dsn: str = setting("", secret=True)
     application_name: str = setting("lab_utils_mt")
     maxconn: int = setting(8, least=1, most=10_000)
     timeout: float = setting(30.0, least=0.0, most=86_400)
@@ -44,13 +56,42 @@ def parse_dsn(dsn: str) -> dict[str, str]:
     Raises:
         ConfigError: It is malformed. The text does not repeat it: it may hold a password.
     """
+    if not isinstance(dsn, str):
+        raise ConfigError(f"dsn: must be str, not {type(dsn).__name__}")
+    if "\0" in dsn:  # the driver would cut it off there
+        raise ConfigError("the dsn is not a valid connection string: it has a NUL character")
     try:
-        return dict(ext.parse_dsn(dsn))
-    except psycopg2.Error:
+        parts = dict(ext.parse_dsn(dsn))
+    except (psycopg2.Error, ValueError) as error:  # ValueError: a lone surrogate
         raise ConfigError(
-            "the dsn is not a valid connection string: write it as"
+            f"the dsn is not a valid connection string{_suspect(str(error))}: write it as"
             " 'host=... port=... dbname=... user=...' or postgresql://user@host:port/database"
         ) from None
+    if not all(map(_is_port, parts.get("port", "").split(","))):
+        raise ConfigError(  # the value is not shown: after a stray @ it is half of a password
+            "dsn: port is not a number between 1 and 65535; in a URL, an @ : / or ? that belongs"
+            " to a password is written %40, %3A, %2F or %3F"
+        )
+    return parts
+
+
+def _suspect(reason: str) -> str:
+    """Name a misspelt key; any other word may be a piece of a password."""
+    found = _UNKNOWN_KEY.search(reason)
+    near = difflib.get_close_matches(found[1], _KNOWN_KEYS.split(), 1, 0.7) if found else []
+    return f" (unknown key {found[1]!r}: is it {near[0]!r}?)" if found and near else ""
+
+
+def _is_port(text: str) -> bool:
+    return not text or (bool(_DIGITS.fullmatch(text)) and 1 <= int(text) <= _MOST_PORT)
+
+
+def describe_dsn(dsn: str) -> str:
+    """Say which database a connection string means, without any secret; never fails."""
+    try:
+        return describe(parse_dsn(dsn))
+    except ConfigError:
+        return "a database whose dsn is not valid"
 
 
 def override_dsn(dsn: str, values: dict[str, Any]) -> str:

@@ -30,7 +30,14 @@ COLUMNS = """
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 """
 COLUMN_EXISTS = f"SELECT EXISTS ({COLUMNS} AND attname = %s)"
-ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtextextended('lab_utils_mt ' || %s, 0))"
+# Both spellings of a table, with and without the schema it would be made in, are one name.
+ONE_AT_A_TIME = """
+    SELECT pg_advisory_xact_lock(
+        hashtextextended(
+            concat('lab_utils_mt ', coalesce(%s, current_schema()::text), '.', %s), 0
+        )
+    )
+"""
 VERSION = "SELECT version()"
 
 
@@ -69,6 +76,12 @@ def column_identifier(column: str) -> sql.Identifier:
 def quoted_table(table: str) -> str:
     """Return a table's name as the text that ``to_regclass()`` takes."""
     return ".".join(f'"{piece}"' for piece in _parts(table))
+
+
+def schema_and_name(table: str) -> tuple[str | None, str]:
+    """Return a table's schema, None if it is left to the server, and its name."""
+    *schema, name = _parts(table)
+    return (schema[0] if schema else None), name
 
 
 def create_time_table(table: str, default_now: bool) -> sql.Composed:

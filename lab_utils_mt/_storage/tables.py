@@ -13,8 +13,10 @@ import psycopg2
 
 from . import sql, timescale
 from .columns import Constraint, DataType
-from .session import Session
-from .values import naming
+from .errors import CommitUnknown
+from .pool import ConnectionPool
+from .session import Session, place
+from .values import check_row, naming
 
 
 def _answer(session: Session, query: str, values: tuple[Any, ...] = ()) -> Any:
@@ -25,9 +27,9 @@ def _answer(session: Session, query: str, values: tuple[Any, ...] = ()) -> Any:
     return row[0]
 
 
-def server_version(session: Session) -> str:
-    """Return the server's own description of its version."""
-    return str(_answer(session, sql.VERSION))
+def identity(session: Session) -> tuple[str, str]:
+    """Return the server's own description of its version, and which database this is."""
+    return str(_answer(session, sql.VERSION)), place(session)
 
 
 def table_exists(session: Session, table: str) -> bool:
@@ -46,11 +48,22 @@ def create_time_table(session: Session, table: str, default_now: bool, if_not_ex
     with session.plain_cursor() as cursor:
         if if_not_exists:
             # CREATE TABLE IF NOT EXISTS fails if two sessions run it at the same moment.
-            cursor.execute(sql.ONE_AT_A_TIME, (table,))
+            cursor.execute(sql.ONE_AT_A_TIME, sql.schema_and_name(table))
             if table_exists(session, table):
                 return
         cursor.execute(sql.create_time_table(table, default_now))
         timescale.index_by_time(cursor, table)
+
+
+def check_kinds(column: str, data_type: Any, constraints: Sequence[Any]) -> None:
+    """Make sure that what describes a new column is ours: it reaches SQL as text.
+
+    Raises:
+        TypeError: It is not.
+    """
+    for value, kind in [(data_type, DataType), *((one, Constraint) for one in constraints)]:
+        if not isinstance(value, kind):
+            raise TypeError(f"column {column}: use a {kind.__name__}, not {value!r}")
 
 
 def add_column(
@@ -95,3 +108,29 @@ def insert_row(session: Session, table: str, columns: Sequence[str], data: Seque
     statement = sql.insert(table, tuple(columns))
     with session.plain_cursor() as cursor, naming(table, columns, data):
         cursor.execute(statement.text(cursor), data)
+
+
+def store_row(
+    pool: ConnectionPool,
+    table: str,
+    columns: Sequence[str],
+    data: Sequence[Any],
+    look_first: bool,
+) -> None:
+    """Add one row in a transaction of its own; when this returns, it is committed.
+
+    Raises:
+        CommitUnknown: Nobody knows if it is; names the table.
+    """
+    check_row(table, columns, data)
+
+    def insert(session: Session) -> None:
+        if look_first:
+            check_columns(session, table, columns)
+        insert_row(session, table, columns, data)
+
+    try:
+        pool.run(insert, idempotent=True)
+    except CommitUnknown as error:
+        error.args = (f"table {table}: {error}",)
+        raise

@@ -69,10 +69,14 @@ class Turns(Generic[S]):
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
+        self._closed = False
         self.forget_all()
 
     def forget_all(self) -> None:
-        """Start anew, as a forked child must: the lock may be held by a thread it does not have."""
+        """Start anew, as a forked child must: the lock may be held by a thread it does not have.
+
+        What was closed stays closed.
+        """
         # Guards everything below. Not held while a session is opened, used or closed, nor while
         # a waiter is woken.
         self.lock = threading.Lock()
@@ -82,7 +86,7 @@ class Turns(Generic[S]):
         self._lent = 0  # exceeds len(self.lent) by those that were garbage collected
         self._size = 0
         self._waiters: deque[_Waiter[S]] = deque()
-        self._closed = False
+        self._failure = ""  # why the last session could not be opened; none since one was
         self._counts: Counter[str] = Counter()
 
     def take(self, deadline: float) -> S | None:
@@ -138,8 +142,18 @@ class Turns(Generic[S]):
             self._refuse_if_closed()
             self._waiters.remove(waiter)
             self._counts["timeouts"] += 1
-            lent = self._lent
-        raise PoolTimeout(
+            lent, failure = self._lent, self._failure
+        raise PoolTimeout(self._reason(lent, failure))
+
+    def _reason(self, lent: int, failure: str) -> str:
+        if lent < self.limit:
+            last = f" (last failure: {failure})" if failure else ""
+            return (
+                f"only {lent} of {self.limit} database sessions are lent, but the others were still"
+                f" being opened or cleaned when the time was up{last}: check that the server"
+                " answers, or raise timeout"
+            )
+        return (
             f"all {self.limit} database sessions stayed in use ({lent} lent) until the time was"
             " up: keep sessions for shorter, or raise maxconn or timeout"
         )
@@ -196,6 +210,7 @@ class Turns(Generic[S]):
         """Lend a session just opened in one's own place; False if the pool was closed meanwhile."""
         with self.lock:
             self._counts["opened"] += 1
+            self._failure = ""
             if self._closed:
                 return False
             self._mark_lent(session)
@@ -229,6 +244,11 @@ class Turns(Generic[S]):
                 self._counts[reason] += 1
             served = self._serve()
         _wake(served)
+
+    def note_failure(self, reason: str) -> None:
+        """Keep why a session could not be opened, for those who wait for one."""
+        with self.lock:
+            self._failure = reason
 
     def count(self, event: str) -> None:
         """Raise a count by one."""

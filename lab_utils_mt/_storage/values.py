@@ -6,7 +6,8 @@ Whatever psycopg2 would refuse, or would turn into something else, is refused by
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import psycopg2
@@ -20,9 +21,11 @@ def check_row(table: str, columns: Sequence[str], data: Sequence[Any]) -> None:
     """Check one row before anything is sent.
 
     Raises:
-        InvalidValue: The lengths differ, the row is empty, or a value cannot be stored; names
-            table, column and the value's type.
+        InvalidValue: The columns or the data are no list, the lengths differ, the row is empty,
+            or a value cannot be stored; names table, column and the value's type.
     """
+    _check_list(table, "columns", columns, Collection)
+    _check_list(table, "data", data, Sequence)
     if len(columns) != len(data):
         raise InvalidValue(
             f"table {table}: {len(columns)} columns, but {len(data)} values: give one for each"
@@ -36,15 +39,34 @@ def check_row(table: str, columns: Sequence[str], data: Sequence[Any]) -> None:
                 raise InvalidValue(f"table {table}, column {column}: {fault}")
 
 
+def _check_list(table: str, name: str, given: Any, kind: type) -> None:
+    # A str would be taken for a list of letters, and a set has no order.
+    if not isinstance(given, kind) or isinstance(given, (str, bytes, bytearray, set, frozenset)):
+        raise InvalidValue(
+            f"table {table}: {name} must be a list, not {type(given).__name__}: write"
+            ' ["sample"] and [4.2], for one value too'
+        )
+
+
 def _fault(value: Any) -> str | None:
     if isinstance(value, str):
         return _text_fault(value)
+    if isinstance(value, (list, tuple)):  # an array: what holds for a value holds for its elements
+        return next(filter(None, map(_fault, value)), None)
+    if isinstance(value, Decimal):
+        return _decimal_fault(value)
     # numpy's float64 is a float, but psycopg2 would send its repr, np.float64(1.5).
     if type(value).__module__.partition(".")[0] == "numpy":
         return (
             f"a {type(value).__module__}.{type(value).__name__} cannot be stored:"
             " convert it first, as in float(x), int(x) or x.tolist()"
         )
+    return None
+
+
+def _decimal_fault(value: Decimal) -> str | None:
+    if value.is_infinite() or value.is_snan():  # the driver would send NaN
+        return f"a Decimal({str(value)!r}) cannot be stored: use a float, or None"
     return None
 
 

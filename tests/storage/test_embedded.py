@@ -16,6 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from lab_utils_mt._storage.embedded import _refuse_strange_folder
 from lab_utils_mt.database import DatabaseUnavailable, EmbeddedPostgres
 from lab_utils_mt.exceptions import LabUtilsError
 
@@ -220,7 +221,7 @@ def test_a_folder_that_cannot_be_used_is_an_error(place: Path) -> None:
     full = place / "full"
     full.mkdir()
     (full / "letter").write_text("dear", encoding="utf-8")
-    with pytest.raises(DatabaseUnavailable, match="cannot initialise"):
+    with pytest.raises(DatabaseUnavailable, match="is not empty, and holds no PostgreSQL data"):
         EmbeddedPostgres(full).start()
     assert (full / "letter").read_text(encoding="utf-8") == "dear"
 
@@ -254,3 +255,97 @@ def test_a_private_folder_for_temporary_files_stays_private(
         assert private not in server.folder.parents
         assert ask(server.dsn, "SELECT 1") == 1
     assert private.stat().st_mode & 0o777 == 0o700
+
+
+def state(path: Path) -> tuple[int, int, int]:
+    """Return what giving a file away would change."""
+    found = path.stat()
+    return found.st_uid, found.st_gid, found.st_mode
+
+
+def test_a_strangers_folder_is_left_as_it_is(place: Path) -> None:
+    """Owner and mode too, which root could change."""
+    full = place / "full"
+    full.mkdir(mode=0o700)
+    (full / "letter").write_text("dear", encoding="utf-8")
+    before = [state(path) for path in (place, full, full / "letter")]
+    with pytest.raises(DatabaseUnavailable, match=r"is not empty.*name a new or an empty folder"):
+        EmbeddedPostgres(full).start()
+    assert [state(path) for path in (place, full, full / "letter")] == before
+    assert list(full.iterdir()) == [full / "letter"]
+
+
+def test_the_top_of_the_file_system_is_refused() -> None:
+    """Judged only: nothing is started there."""
+    with pytest.raises(DatabaseUnavailable, match="cannot hold"):
+        _refuse_strange_folder(Path(Path.cwd().anchor))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+def test_a_path_that_a_socket_cannot_have_works(place: Path) -> None:
+    """A comma would end it; the data stay there all the same."""
+    with EmbeddedPostgres(place / "a,b") as server:
+        assert ask(server.dsn, "SELECT 1") == 1
+        assert server.folder == place / "a,b"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+def test_a_comma_in_the_temporary_folder_works(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The socket lies in /tmp then."""
+    place.chmod(0o755)
+    (place / "a,b").mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(place / "a,b"))
+    with EmbeddedPostgres() as server:
+        assert server.folder.parent == place / "a,b"
+        assert ask(server.dsn, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rules")
+@pytest.mark.parametrize("char", ['"', "$", "`", "\\"])
+def test_a_path_that_a_shell_would_change_is_refused(
+    place: Path, char: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is made there; for temporary files too."""
+    folder = place / f"a{char}b"
+    with pytest.raises(DatabaseUnavailable, match="in a path: use another folder"):
+        EmbeddedPostgres(folder).start()
+    assert not folder.exists()
+    place.chmod(0o755)
+    folder.mkdir(mode=0o755)
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    with pytest.raises(DatabaseUnavailable, match="TMPDIR"):
+        EmbeddedPostgres().start()
+    assert list(folder.glob("lab_utils_mt-*")) == []
+
+
+def test_a_runtime_folder_that_is_not_there_is_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what to do."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(place / "no" / "x"))
+    with pytest.raises(DatabaseUnavailable, match="let XDG_RUNTIME_DIR name a folder of your own"):
+        EmbeddedPostgres().start()
+    assert not (place / "no").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+def test_an_owner_killed_while_it_fills_the_folder_leaves_nothing(
+    place: Path, wait_until: Callable[..., None]
+) -> None:
+    """There is no server yet that could be stopped."""
+    place.chmod(0o755)
+    command = [sys.executable, "-c", OWNER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=pipe, stdout=pipe, env={**os.environ, "TMPDIR": str(place)}
+    ) as process:
+        try:
+            wait_until(lambda: list(place.glob("lab_utils_mt-*/*")), "the begin of initdb")
+        finally:
+            process.kill()
+        process.wait(20)
+        assert process.stdout is not None
+        assert process.stdout.read() == b""
+    wait_until(lambda: not list(place.glob("lab_utils_mt-*")), "the end of the folder")

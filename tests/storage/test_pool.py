@@ -612,3 +612,85 @@ def test_a_signal_handler_can_raise_in_a_wait(pool: ConnectionPool) -> None:
         pool.putconn(session)
     assert pool.stats().waiting == 0
     assert pool.stats().size == pool.stats().idle == 5
+
+
+def test_a_signal_handler_can_raise_while_connecting(pool: ConnectionPool) -> None:
+    """Ctrl-C ends the attempt, and costs no place."""
+
+    class Interrupted:
+        """A number that is interrupted when it is looked at."""
+
+        def __int__(self) -> int:
+            raise KeyboardInterrupt
+
+    good = pool.connect_kwargs
+    pool.connect_kwargs = {**good, "connect_timeout": Interrupted()}
+    for _ in range(6):
+        with pytest.raises(KeyboardInterrupt):
+            pool.getconn()
+    assert pool.stats().size == 0
+    pool.connect_kwargs = good
+    with pool.connection() as session:
+        assert ask(session, "SELECT 1") == 1
+
+
+def test_both_attempts_share_one_deadline(
+    pool: ConnectionPool, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A retry does not begin to wait anew."""
+    deadlines: list[float] = []
+    take = pool._turns.take
+    monkeypatch.setattr(
+        pool._turns, "take", lambda deadline: (deadlines.append(deadline), take(deadline))[1]
+    )
+
+    def work(session: Any) -> None:
+        if len(deadlines) == 1:
+            admin.terminate()
+        ask(session, "SELECT 1")
+
+    pool.run(work, idempotent=True, timeout=20)
+    assert len(deadlines) == 2
+    assert len(set(deadlines)) == 1
+
+
+def test_a_deaf_server_is_named_to_those_who_wait(
+    database_dsn: str, deaf_port: int, wait_until: Any
+) -> None:
+    """Their turn did not come because another thread is still connecting."""
+    where: Any = {"host": "127.0.0.1", "port": deaf_port, "connect_timeout": 2}
+    with ConnectionPool(dsn=database_dsn, maxconn=1, **where) as pool:
+        with pytest.raises(DatabaseUnavailable):
+            pool.getconn(timeout=0.5)
+        errors: list[Exception] = []
+
+        def connect() -> None:
+            try:
+                pool.getconn()
+            except DatabaseUnavailable as error:
+                errors.append(error)
+
+        thread = threading.Thread(target=connect)
+        thread.start()
+        wait_until(lambda: pool.stats().size == 1)
+        with pytest.raises(PoolTimeout, match=r"being opened.*last failure: cannot open database"):
+            pool.getconn(timeout=0.05)
+        thread.join(20)
+    assert len(errors) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_childs_pool_is_closed_if_it_was(pool: ConnectionPool) -> None:
+    """It does not open again by itself."""
+    pool.close()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            pool.getconn()
+        except PoolClosed:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

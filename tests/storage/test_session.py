@@ -54,3 +54,32 @@ def test_no_time_left_is_still_one_attempt() -> None:
     """A place was given to this caller: it says what is wrong, not that it was late."""
     with pytest.raises(DatabaseUnavailable, match="cannot open"):
         sessions.open_session(sessions.complete({"dsn": "host=127.0.0.1 port=1"}, {}), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("the database system is starting up", "try again"),
+        ("the database system is not yet accepting connections", "try again"),
+        ("the database system is in recovery mode", "try again"),
+        ("the database system is shutting down", "start it again"),
+        ('too many connections for database "beam"', "CONNECTION LIMIT"),
+        ('too many connections for role "cw-beam"', "CONNECTION LIMIT"),
+        ("sorry, too many clients already", "max_connections"),
+        ("remaining connection slots are reserved for roles with SUPERUSER", "max_connections"),
+        ('permission denied for database "beam"', "GRANT CONNECT"),
+        ('database "beam" is not currently accepting connections', "ALLOW_CONNECTIONS"),
+        ('role "cw-beam" is not permitted to log in', "LOGIN"),
+        ('role "cw-beam" does not exist', "check the user's name"),
+        ('database "beam" does not exist', "check the database's name"),
+        ('password authentication failed for user "cw-beam"', "passfile"),
+        ('no pg_hba.conf entry for host "::1", user "u", database "d"', "pg_hba.conf does not"),
+        ("Connection refused", "check that the server runs"),
+    ],
+)
+def test_the_advice_fits_the_servers_words(message: str, advice: str) -> None:
+    """Whatever else is named in them."""
+    error = psycopg2.OperationalError(
+        f'connection to server at "h", port 1 failed: FATAL:  {message}'
+    )
+    assert advice in sessions._explain({"host": "h"}, error).rpartition(";")[2]

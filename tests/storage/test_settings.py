@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lab_utils_mt._config import read_section
 from lab_utils_mt._storage import settings
 from lab_utils_mt._storage.settings import DatabaseSettings
+from lab_utils_mt.database import Database
 from lab_utils_mt.exceptions import ConfigError
 
 CONF = Path(settings.__file__).parents[1] / "conf" / "database.ini"
@@ -74,3 +76,51 @@ def test_arguments_replace_parts_of_a_dsn() -> None:
     """Only those that were given."""
     dsn = settings.override_dsn("host=a port=1 dbname=lab", {"database": "it's", "maxconn": 2})
     assert settings.parse_dsn(dsn) == {"host": "a", "port": "1", "dbname": "it's"}
+
+
+@pytest.mark.parametrize(
+    ("dsn", "text"),
+    [
+        ("port=abc password=hunter2", "port is not a number"),
+        ("postgresql://u:hunter2@h:abc/db", "port is not a number"),
+        ("host=a,b port=1,hunter2", "port is not a number"),
+        ("port=70000 password=hunter2", "port is not a number"),
+        ("host=a password=hunter2\ud800", "not a valid connection string"),
+        ("host=a password=hunter2\0", "not a valid connection string"),
+        ("hots=a password=hunter2", "unknown key 'hots': is it 'host'"),
+        ("password=my hunter2=x", "connection string: write"),
+        (["hunter2"], "must be str, not list"),
+    ],
+)
+def test_a_bad_dsn_is_an_error_that_keeps_its_secret(dsn: Any, text: str) -> None:
+    """As an argument and as an attribute."""
+
+    class Mine(Database):
+        """Has a dsn of its own."""
+
+    Mine.dsn = dsn
+    for make in (lambda: settings.parse_dsn(dsn), lambda: Database(dsn=dsn), Mine):
+        with pytest.raises(ConfigError, match=f"{text}|must be") as caught:
+            make()
+        assert "hunter2" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("host", ["a\0b", "a\ud800"])
+def test_a_host_is_text(host: str) -> None:
+    """Else the driver would raise whatever it likes."""
+    with pytest.raises(ConfigError, match=r"argument: host = .* must be text"):
+        Database(host=host)
+
+
+def test_an_invalid_dsn_does_not_spoil_the_repr() -> None:
+    """Nor is it shown."""
+    database = Database()
+    database.dsn = "hunter2"
+    assert "dsn is not valid" in repr(database)
+    assert "hunter2" not in f"{database!r}{database.status()}"
+
+
+def test_the_idle_timeout_is_told_as_it_is() -> None:
+    """No thread closes sessions in a pool that nobody uses."""
+    assert "at the next use of the pool" in CONF.read_text(encoding="utf-8")

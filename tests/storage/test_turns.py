@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -207,3 +208,56 @@ def test_many_threads_never_exceed_the_limit() -> None:
     assert most[0] <= 3
     assert (now.requests, now.lent, now.waiting, now.timeouts) == (3200, 0, 0, 0)
     assert now.size == now.idle == now.opened <= 3
+
+
+class Late:
+    """A deadline that is interrupted at the moment when the turn comes."""
+
+    def __init__(self, serve: Callable[[], object]) -> None:
+        self._serve = serve
+
+    def __sub__(self, other: float) -> float:
+        self._serve()
+        raise KeyboardInterrupt
+
+
+def test_a_waiter_interrupted_when_it_was_served_gives_the_session_back() -> None:
+    """Or its place, if it was to open one."""
+    turns: Turns[Token] = Turns(1)
+    token = lend(turns)
+    late: Any = Late(lambda: turns.take_back(token) and turns.put_back(token))
+    with pytest.raises(KeyboardInterrupt):
+        turns.take(late)
+    assert (turns.stats().lent, turns.stats().idle, turns.stats().size) == (0, 1, 1)
+    assert turns.take(soon()) is token
+    late = Late(lambda: turns.take_back(token) and turns.vacate())
+    with pytest.raises(KeyboardInterrupt):
+        turns.take(late)
+    assert (turns.stats().lent, turns.stats().idle, turns.stats().size) == (0, 0, 0)
+
+
+def test_a_wait_for_sessions_that_do_not_open_is_not_blamed_on_the_limit() -> None:
+    """The text has the last failure, until a session opens."""
+    turns: Turns[Token] = Turns(1)
+    assert turns.take(soon()) is None
+    with pytest.raises(PoolTimeout, match=r"only 0 of 1 .* being opened .* up: check") as caught:
+        turns.take(time.monotonic())
+    assert "maxconn" not in str(caught.value)
+    turns.note_failure("no route to host")
+    with pytest.raises(PoolTimeout, match="last failure: no route to host"):
+        turns.take(time.monotonic())
+    token = Token()
+    turns.admit(token)
+    turns.take_back(token)
+    with pytest.raises(PoolTimeout, match="up: check that the server answers"):
+        turns.take(time.monotonic())
+
+
+def test_what_was_closed_stays_closed_in_a_forked_child() -> None:
+    """It starts anew, but not open."""
+    turns: Turns[Token] = Turns(1)
+    turns.close()
+    turns.forget_all()
+    assert turns.stats().closed
+    with pytest.raises(PoolClosed):
+        turns.take(soon())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import psycopg2
@@ -61,3 +62,34 @@ def test_an_error_of_the_server_stays_what_it_is() -> None:
     """With table, columns and types added to its text."""
     with pytest.raises(psycopg2.IntegrityError, match=r"no \(table t, columns a: int, b: str\)"):
         fail(psycopg2.IntegrityError("no\n"))
+
+
+@pytest.mark.parametrize("value", ["Infinity", "-Infinity", "sNaN"])
+def test_decimals_that_the_driver_would_make_nan_are_refused(value: str) -> None:
+    """In an array too; an honest NaN is stored."""
+    for data in (Decimal(value), [Decimal(1), Decimal(value)]):
+        with pytest.raises(InvalidValue, match=r"column c: a Decimal.* use a float"):
+            check_row("t", ["c"], [data])
+    check_row("t", ["c"], [Decimal("NaN")])
+
+
+@pytest.mark.parametrize("data", [1.0, None, "x", b"x", {1.0}, {"c": 1}, iter([1])])
+def test_data_must_be_a_list(data: Any) -> None:
+    """Also where len() and a loop would do."""
+    with pytest.raises(InvalidValue, match="table t: data must be a list") as caught:
+        check_row("t", ["c"], data)
+    assert isinstance(caught.value, TypeError)
+
+
+@pytest.mark.parametrize("columns", ["c", None, {"c"}])
+def test_columns_must_be_a_list(columns: Any) -> None:
+    """A str is not a list of letters."""
+    with pytest.raises(InvalidValue, match="table t: columns must be a list"):
+        check_row("t", columns, [1])
+
+
+def test_numpy_scalars_in_a_list_are_refused() -> None:
+    """At any depth."""
+    numpy = pytest.importorskip("numpy")
+    with pytest.raises(InvalidValue, match="column c: a numpy"):
+        check_row("t", ["c"], [[[1.0], [numpy.float64(1.0)]]])
