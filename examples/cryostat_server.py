@@ -1,8 +1,6 @@
 """A cryostat daemon to copy: many clients at once, every reading kept in PostgreSQL.
 
-python cryostat_server.py --embedded              a PostgreSQL of its own, in ./cryostat-data
-python cryostat_server.py --dsn "host=lab dbname=cryostat user=me"
-python cryostat_server.py --config server.ini     without a database; Ctrl-C stops it
+Run it with: python cryostat_server.py --embedded
 """
 
 import argparse
@@ -19,13 +17,13 @@ from lab_utils_mt.socket_comm import Server
 class Cryostat(Server):
     """Reads the thermometer of a cryostat, and heats it."""
 
-    kelvin = 4.2
+    kelvin, warmest = 4.2, 300.0
 
     def create_parser(self):
         super().create_parser()
         self.sp.add_parser("read", description="reads").set_defaults(func=self.read, which="read")
         heat = self.sp.add_parser("heat", description="heats, or lets cool")
-        heat.add_argument("kelvin", type=float, help="to which temperature, in K")
+        heat.add_argument("kelvin", type=float, help="to which temperature, 0 to 300 K")
         heat.set_defaults(func=self.heat, which="heat")
 
     def read(self):
@@ -35,14 +33,16 @@ class Cryostat(Server):
         self.reply = f"{kelvin:.3f} K"
 
     def heat(self):
+        if not 0 <= self.namespace.kelvin <= self.warmest:
+            raise ValueError(f"the cryostat goes from 0 to {self.warmest} K")  # an error reply
         self.kelvin = self.namespace.kelvin  # your heater
         self.reply = f"going to {self.kelvin:g} K"
 
 
-parser = argparse.ArgumentParser(usage=__doc__)
-for name in ("--config", "--dsn"):
-    parser.add_argument(name)
-parser.add_argument("--embedded", action="store_true")
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--config", help="settings, as in server.ini")
+parser.add_argument("--dsn", help='your PostgreSQL, as in --dsn "host=lab dbname=cryo user=me"')
+parser.add_argument("--embedded", action="store_true", help="a PostgreSQL in ./cryostat-data")
 options = parser.parse_args()
 getLogger("lab_utils_mt").addHandler(console_handler())
 getLogger("lab_utils_mt").setLevel("INFO")

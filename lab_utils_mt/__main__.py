@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words of the command line; those of this program by default.
     """
     try:
-        _never_fail_to_encode()
+        _mend_output()
         options = make_parser().parse_args(arguments)
         status = int(options.run(options))
         if arguments is None:
@@ -71,7 +71,11 @@ def _program_name() -> str:
     return "python -m lab_utils_mt" if name in {"__main__.py", "-m", "-c", ""} else name
 
 
-def _never_fail_to_encode() -> None:
+def _mend_output() -> None:
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller, or pythonw
+            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for good)
+            setattr(sys, name, nowhere)
     # A redirected output has the encoding of the system, which may lack a letter of some path.
     reconfigure = getattr(sys.stdout, "reconfigure", None)
     if reconfigure is not None:

@@ -147,6 +147,9 @@ def test_server_and_client_without_a_database(start: Callable[..., Daemon]) -> N
     assert status == 0
     assert re.fullmatch(r"4\.\d{3} K\n", output)
     assert daemon.ask("heat", "10") == (0, "going to 10 K\n")
+    for nonsense in ("nan", "1e400", "301"):
+        status, reply = daemon.ask("heat", nonsense)
+        assert (status, reply.partition(":")[0]) == (1, "Error! ValueError")
     status, output = daemon.ask("haet", "10")
     assert status == 1
     assert output.startswith("Error! there is no command 'haet': did you mean heat?")

@@ -39,7 +39,8 @@ class Member:
         self.report: Report | None = None
         self.failure = ""
         self._process = _start([*task.arguments()])
-        self._thread = threading.Thread(target=self._follow, name="crew", daemon=True)
+        name = f"crew-{task.first}"
+        self._thread = threading.Thread(target=self._follow, name=name, daemon=True)
         self._thread.start()
 
     @property

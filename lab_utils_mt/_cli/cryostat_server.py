@@ -49,7 +49,6 @@ class Cryostat(Server):
         port: int | None = None,
     ) -> None:
         self.table, self.speed = table, speed
-        self.archive = database
         self.max_clients = max_clients
         self.stages = make_stages()
         self.stored = 0
@@ -104,7 +103,8 @@ class Cryostat(Server):
     def store(self, moment: datetime, stage: str, client: int, number: int, kelvin: float) -> None:
         """Return when the reading is in the database."""
         row = [moment, stage, client, number, kelvin]
-        self.archive.new_entry(self.table, ["time", *COLUMNS], row)
+        assert self.database is not None
+        self.database.new_entry(self.table, ["time", *COLUMNS], row)
         with self._count_lock:
             self.stored += 1
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ..exceptions import LabUtilsError
 from .interrupts import Interrupted, Interrupts
 
 _MOST_CLIENTS = 500  # with more, the usual limit of 1024 open files comes near
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+|[0-9]+\.", re.ASCII)
 _LEAST_SECONDS, _MOST_SECONDS = 0.1, 3600.0
 
 
@@ -29,7 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--clients", type=_clients, default=16, metavar="N", help="how many at once; default: 16")
     add("--seconds", type=_seconds, default=15.0, metavar="S", help="for how long; default: 15")
-    add("--dsn", type=_dsn, help="use the PostgreSQL of this connection string, in a new table")
+    add(
+        "--dsn",
+        type=_dsn,
+        help="use the PostgreSQL of this connection string, in a new table,"
+        " as in --dsn 'host=db.lab dbname=test user=me'",
+    )
     add(
         "--output",
         type=Path,
@@ -48,10 +55,8 @@ def _clients(text: str) -> int:
 
 
 def _seconds(text: str) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
+    # float() would also take 1_0 and full-width digits, which are more likely typing errors.
+    seconds = float(text) if _NUMBER.fullmatch(text) else math.nan
     if not _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
         raise argparse.ArgumentTypeError(
             f"{text!r} is not a number of seconds from {_LEAST_SECONDS:g} to {_MOST_SECONDS:g}"
@@ -62,6 +67,8 @@ def _seconds(text: str) -> float:
 def _dsn(text: str) -> str:
     if not text.strip():
         raise argparse.ArgumentTypeError("the connection string is empty")
+    if not text.isprintable():
+        raise argparse.ArgumentTypeError("the connection string has characters that are no text")
     return text
 
 

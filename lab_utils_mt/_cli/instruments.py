@@ -219,7 +219,10 @@ def work(task: Task, orders: Orders) -> None:
 
 
 def _run_all(instruments: list[Instrument]) -> None:
-    threads = [threading.Thread(target=one.run, name="instrument") for one in instruments]
+    threads = [
+        threading.Thread(target=one.run, name=f"instrument-{number}")
+        for number, one in enumerate(instruments, 1)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -20,9 +20,17 @@ class _Notes(logging.Handler):
         if self._left > 0:
             self._left -= 1
             try:
-                self._say(f"log: {' '.join(record.getMessage().split())}")
+                self._say(f"log: {_in_one_line(record)}")
             except (OSError, ValueError):  # nobody reads on; the program itself will notice
                 self.handleError(record)
+
+
+def _in_one_line(record: logging.LogRecord) -> str:
+    text = record.getMessage()
+    error = record.exc_info[1] if record.exc_info else None
+    if error is not None:
+        text = f"{text}: {type(error).__name__}: {error}"
+    return " ".join(text.split())
 
 
 @contextlib.contextmanager

@@ -61,7 +61,6 @@ class Trial:
             report = crew.finish(_OVERDUE)
             stop_server()
             good = self._conclude(readings, report, crew.failures, seconds)
-            self._screen.phase("stopping everything")
         if self._kept:
             self._tell_where(readings.table)
         return 0 if good else 1
@@ -93,9 +92,9 @@ class Trial:
         database.connect()
         stack.callback(database.close)
         readings = Readings(database, own_database=not self.options.dsn)
+        readings.make()
         if self.options.dsn:
             stack.callback(self._drop, readings)
-        readings.make()
         return readings
 
     def _drop(self, readings: Readings) -> None:
@@ -177,7 +176,8 @@ class Trial:
         elif not report.requests:
             return False
         self._kept = self.options.keep and count.stored > 0
-        self._screen.table(_rows(self.options.clients, seconds, report, count), good)
+        flawless = good and not report.errors
+        self._screen.table(_rows(self.options.clients, seconds, report, count), flawless)
         self._judge(report, count, failures)
         return good
 
@@ -197,7 +197,8 @@ class Trial:
         for failure in failures[:3]:
             say(f"a client process failed: {failure}")
         if report.errors:
-            say(f"the first error: {report.first_error}")
+            say(f"{_many(report.errors, 'request')} failed and said so, the first of them:")
+            say(f"  {report.first_error}")
         if count.lost or count.duplicates or not count.stored:
             say("FAILED: the database does not hold what the clients were told")
         elif self._interrupts.signum:
@@ -255,12 +256,13 @@ def _rows(clients: int, seconds: float, report: Report, count: Count) -> list[Ro
         ("clients", clients),
         ("seconds", round(seconds, 1)),
         ("requests", report.requests),
+        ("readings answered", report.acknowledged),
+        ("other requests answered", report.requests - report.acknowledged - report.errors),
+        ("requests failed", report.errors),
         ("requests/s", round(report.requests / seconds)),
         ("latency p50 (ms)", _milliseconds(latencies, 0.5)),
         ("latency p99 (ms)", _milliseconds(latencies, 0.99)),
         ("latency max (ms)", _milliseconds(latencies, 1.0)),
-        ("errors", report.errors),
-        ("readings acknowledged", report.acknowledged),
         ("readings stored", count.stored),
         ("readings stored twice", count.duplicates),
         ("readings lost", count.lost),

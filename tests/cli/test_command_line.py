@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -50,7 +52,10 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
         (("demo", "--seconds", "0"), "argument --seconds: '0' is not a number of seconds"),
         (("demo", "--seconds", "nan"), "argument --seconds"),
         (("demo", "--seconds", "inf"), "argument --seconds"),
+        (("demo", "--seconds", "1_0"), "argument --seconds"),
+        (("demo", "--seconds", "１０"), "argument --seconds"),
         (("demo", "--dsn", ""), "argument --dsn"),
+        (("demo", "--dsn", "host=\udcff"), "argument --dsn"),
     ],
 )
 def test_bad_words_get_the_usage_and_one_line(
@@ -68,7 +73,7 @@ def test_bad_words_get_the_usage_and_one_line(
     ("output", "complaint"),
     [
         ("missing/a.png", "there is no folder"),
-        ("a.jpg", "must end in .png"),
+        ("a.jpg", "names no picture: write it as in --output cold.png"),
         ("folder.png", "not a file"),
         ("a.png/b.png", "there is no folder"),
     ],
@@ -98,12 +103,29 @@ def test_an_unreachable_database_is_one_line(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["", ".png"])
+def test_a_picture_needs_a_name(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """The error says how one looks."""
+    status, _, errors = run(capsys, "demo", "--output", name)
+    assert status == 1
+    assert "names no picture: write it as in --output cold.png" in errors
+
+
+def test_closed_outputs_are_no_error(tmp_path: Path) -> None:
+    """A service may have none."""
+    code = "import sys; sys.stdout = sys.stderr = None; from lab_utils_mt.__main__ import main;"
+    code += "sys.exit(main(['demo', '--output', 'a.jpg']))"
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("dsn", ["hots=x", "host=127.0.0.1 port=abc"])
 def test_a_broken_connection_string_is_one_line(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, dsn: str
 ) -> None:
     """Exit status 1."""
     output = str(tmp_path / "a.png")
-    status, _, errors = run(capsys, "demo", "--dsn", "hots=x", "--output", output)
+    status, _, errors = run(capsys, "demo", "--dsn", dsn, "--output", output)
     assert status == 1
     assert len(errors.splitlines()) == 1
 
