@@ -17,6 +17,7 @@ import time
 from contestants import running
 
 COMMAND = b"sleep 0.05\n"
+MOST = 1.3  # of the ideal time; else the exit status is 1
 
 
 def visit(port: int, commands: int, start: threading.Barrier) -> None:
@@ -90,6 +91,8 @@ def main() -> None:
         f" {middle:.2f} s ({min(times):.2f} to {max(times):.2f}),"
         f" {middle / ideal:.2f} of the ideal {ideal:.1f} s"
     )
+    if middle > MOST * ideal:
+        sys.exit(f"more than {MOST} of the ideal")
 
 
 if __name__ == "__main__":

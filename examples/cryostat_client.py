@@ -18,11 +18,11 @@ parser.formatter_class = argparse.RawDescriptionHelpFormatter
 parser.add_argument("--config", help="the server's settings; host and port are taken from there")
 parser.add_argument("--host", help="default: localhost")
 parser.add_argument("--port", type=int, help="default: 1507")
-parser.add_argument("--every", type=int, metavar="SECONDS", help="ask again and again")
+parser.add_argument("--every", type=float, metavar="SECONDS", help="ask again and again")
 parser.add_argument("words", nargs="+", help="the command; help explains all of them")
 options = parser.parse_args()
-if options.every is not None and options.every < 1:
-    parser.error("--every must be at least 1 second")
+if options.every is not None and not 0.01 <= options.every <= 86400:
+    parser.error("--every must be from 0.01 to 86400 seconds")
 
 failed = False
 try:

@@ -4,9 +4,10 @@ Run it with: python cryostat_server.py --embedded
 """
 
 import argparse
-import contextlib
 import random
 import sys
+
+import psycopg2
 
 from lab_utils_mt.custom_logging import console_handler, getLogger
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
@@ -42,18 +43,17 @@ class Cryostat(Server):
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", help="settings, as in server.ini")
 parser.add_argument("--dsn", help='your PostgreSQL, as in --dsn "host=lab dbname=cryo user=me"')
-parser.add_argument("--embedded", action="store_true", help="a PostgreSQL in ./cryostat-data")
+parser.add_argument("--embedded", action="store_true", help="one of its own, in ./cryostat-data")
 options = parser.parse_args()
 getLogger("lab_utils_mt").addHandler(console_handler())
 getLogger("lab_utils_mt").setLevel("INFO")
 try:
-    with EmbeddedPostgres("cryostat-data") if options.embedded else contextlib.nullcontext() as own:
-        dsn = own.dsn if own else options.dsn
-        database = Database(dsn=dsn) if dsn else None
-        if database:
-            database.connect()
-            database.create_timescale_db("cryostat", if_not_exists=True)
-            database.new_column("cryostat", "kelvin", DataType.double)
-        Cryostat(options.config, database=database).start_daemon()
-except (LabUtilsError, OSError, KeyboardInterrupt) as error:
-    sys.exit(f"cryostat_server: {error or 'stopped'}")
+    dsn = EmbeddedPostgres("cryostat-data").start().dsn if options.embedded else options.dsn
+    database = Database(dsn=dsn) if dsn else None
+    if database:
+        database.connect()
+        database.create_timescale_db("cryostat", if_not_exists=True)
+        database.new_column("cryostat", "kelvin", DataType.double)
+    Cryostat(options.config, database=database).start_daemon()
+except (LabUtilsError, psycopg2.Error, OSError, KeyboardInterrupt) as error:
+    sys.exit(f"cryostat_server: {str(error).strip() or 'stopped'}")

@@ -167,7 +167,7 @@ class Database:
     def _open_pool(self) -> None:
         with contextlib.ExitStack() as undo:
             pool = undo.enter_context(ConnectionPool(**self._parameters()))
-            version, place = pool.run(tables.identity, idempotent=True)
+            version, place = pool.run(tables.identity, reads=True)
             with self._pool_lock:
                 if self._pool is None:  # else another thread was faster, and ours is closed
                     self._connected_to, self.db_version, self._pool = place, version, pool
@@ -278,9 +278,7 @@ class Database:
         Raises:
             psycopg2.Error: The database cannot be asked, or the name is not allowed.
         """
-        return self.pool.run(
-            lambda session: tables.table_exists(session, table_name), idempotent=True
-        )
+        return self.pool.run(lambda session: tables.table_exists(session, table_name), reads=True)
 
     def check_column(self, table_name: str, column_name: str) -> bool:
         """Tell if a table has a column.
@@ -294,7 +292,7 @@ class Database:
         """
         return self.pool.run(
             lambda session: tables.column_exists(session, table_name, column_name),
-            idempotent=True,
+            reads=True,
         )
 
     def new_column(

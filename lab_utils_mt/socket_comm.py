@@ -158,6 +158,8 @@ class Server(ThreadedServer):
             self.daemonize()
         except BaseException:
             self.socket.close()
+            if self._pid_lock is not None:
+                self._pid_lock.release()
             raise
 
     def __new__(cls: type[_Self], *_: Any, **__: Any) -> _Self:
@@ -325,7 +327,7 @@ class Server(ThreadedServer):
     def _bind_fault(self, error: OSError, in_use: bool) -> str:
         fault = super()._bind_fault(error, in_use)
         holder = f"this process, {os.getpid()}, holds the PID file {self.pid_file_name}"
-        return f"{fault} ({holder}, so it is another program)" if in_use else fault
+        return f"{fault} ({holder}{', so it is another program' if in_use else ''})"
 
     def _tear_down(self) -> None:
         with contextlib.ExitStack() as stack:  # runs all of it, the last one first

@@ -12,9 +12,11 @@ pytest_plugins = ["leaks", "original", "postgres"]
 
 
 @pytest.fixture
-def pid_file(tmp_path: Path) -> str:
-    """Return a path for a PID file that no other test has."""
-    return str(tmp_path / "server.pid")
+def pid_file(tmp_path: Path) -> Iterator[str]:
+    """Return a path for a PID file that no other test has; none may be left."""
+    path = tmp_path / "server.pid"
+    yield str(path)
+    assert not path.exists(), "the PID file was left behind"
 
 
 @pytest.fixture

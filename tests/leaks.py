@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import sys
 import threading
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,17 +30,22 @@ def open_sockets() -> set[str]:
     return found
 
 
-def child_processes() -> set[str]:
-    """Return the running children of this process."""
+# Whatever a test starts has this in its environment, also if it became a daemon.
+os.environ.setdefault("LAB_UTILS_MT_TEST_RUN", uuid.uuid4().hex)
+
+
+def own_processes() -> set[str]:
+    """Return the processes of this test run, but for the parts of a running PostgreSQL."""
     if sys.platform != "linux":
         return set()
-    found: set[str] = set()
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found.update((task / "children").read_text().split())
-        except OSError:  # the thread has ended
-            continue
-    return found
+    mark = f"LAB_UTILS_MT_TEST_RUN={os.environ['LAB_UTILS_MT_TEST_RUN']}\0".encode()
+    found = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is somebody else's
+            part_of_postgres = (folder / "cmdline").read_bytes().startswith(b"postgres: ")
+            if mark in (folder / "environ").read_bytes() + b"\0" and not part_of_postgres:
+                found.add(folder.name)
+    return found - {str(os.getpid())}
 
 
 @pytest.fixture(autouse=True)
@@ -48,9 +56,9 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         if name in {"postgres_dsn", "original"}:
             request.getfixturevalue(name)
     threads, sockets = set(threading.enumerate()), open_sockets()
-    children = child_processes()
+    processes = own_processes()
     yield
     gc.collect()
     wait_until(lambda: not set(threading.enumerate()) - threads, "the end of all threads")
     wait_until(lambda: not open_sockets() - sockets, "the end of all sockets")
-    wait_until(lambda: not child_processes() - children, "the end of all processes")
+    wait_until(lambda: not own_processes() - processes, "the end of all processes")

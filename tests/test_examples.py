@@ -237,3 +237,12 @@ def test_the_example_settings_are_valid(place: Place) -> None:
     config = str(EXAMPLES / "server.ini")
     _, _, errors = place.run("cryostat_client.py", "--config", config, "--port", "1", "ping")
     assert "cannot reach a server at localhost:1" in errors
+
+
+def test_a_database_that_may_not_be_changed_is_one_line(place: Place, postgres_dsn: str) -> None:
+    """Whatever the server refuses."""
+    dsn = f"{postgres_dsn} options='-c default_transaction_read_only=on'"
+    status, output, errors = place.run("cryostat_server.py", "--dsn", dsn)
+    assert (status, output) == (1, "")
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1].startswith("cryostat_server: cannot execute CREATE TABLE")

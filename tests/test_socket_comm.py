@@ -377,7 +377,10 @@ def test_a_parser_without_commands_is_refused(pid_file: str) -> None:
 def test_the_bind_error_blames_another_program_only_if_there_is_one(pid_file: str) -> None:
     """An address that this computer does not have is another matter."""
     server = Stage(pid_file_name=pid_file, host="192.0.2.1", port=0)
-    with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1:0: .*; check the address$"):
+    fault = (
+        r"cannot listen on 192\.0\.2\.1:0: .*; check the address \(this process, \d+, holds .*d\)$"
+    )
+    with pytest.raises(OSError, match=fault):
         server.start_daemon()
 
 

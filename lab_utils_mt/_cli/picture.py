@@ -20,7 +20,7 @@ def check_output(path: Path) -> None:
         LabUtilsError: It cannot; the text says why.
     """
     if path.suffix.lower() != ".png":  # none, too, for "" and ".png"
-        raise LabUtilsError(f"{str(path)!r} names no picture: write it as in --output cold.png")
+        raise LabUtilsError("--output names no picture: write it as in --output cold.png")
     if path.exists() and not path.is_file():
         raise LabUtilsError(f"cannot write {path}: it is there, and not a file")
     if not path.parent.is_dir():

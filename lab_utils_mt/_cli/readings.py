@@ -88,6 +88,10 @@ class Readings:
                 self._database.create_timescale_db(self.table)
                 for name, data_type in COLUMNS.items():
                     self._database.new_column(self.table, name, data_type)
+        except LabUtilsError:
+            with contextlib.suppress(LabUtilsError):  # the reason is the first error
+                self.drop()
+            raise
         finally:
             logger.setLevel(level)
 

@@ -17,7 +17,7 @@ from ..database import Database, EmbeddedPostgres
 from ..exceptions import LabUtilsError
 from .crew import Crew, share
 from .cryostat_server import Cryostat
-from .instruments import Report
+from .instruments import COLD_AFTER, Report
 from .interrupts import Interrupts, spared
 from .picture import draw
 from .readings import Count, Readings
@@ -159,7 +159,7 @@ class Trial:
             requests = max(crew.requests, stored)
             figures = f"{requests:,} requests, {requests / elapsed:,.0f}/s, {stored:,} stored"
             self._screen.progress(done, self.options.seconds, figures)
-        return min(elapsed, float(self.options.seconds))
+        return min(max(elapsed, _LOOK), float(self.options.seconds))
 
     # --- end -------------------------------------------------------------------------------
 
@@ -169,28 +169,30 @@ class Trial:
         """Count, draw and tell; return whether all is well."""
         self._screen.phase("counting the readings in the database")
         count = readings.count(report)
-        good = count.stored > 0 and not (count.lost or count.duplicates or failures)
-        if not self._interrupts.signum:
-            if count.stored:
-                self._draw(readings, count)
-        elif not report.requests:
-            return False
         self._kept = self.options.keep and count.stored > 0
+        if self._interrupts.signum and not report.requests:
+            return False
+        wrong = count.lost or count.duplicates or report.strays or failures
+        good = count.stored > 0 and not wrong
         flawless = good and not report.errors
         self._screen.table(_rows(self.options.clients, seconds, report, count), flawless)
         self._judge(report, count, failures)
+        if count.stored and not self._interrupts.signum:
+            self._draw(readings, count)
         return good
 
     def _draw(self, readings: Readings, count: Count) -> None:
         self._screen.phase("drawing the temperatures")
         clients = _many(self.options.clients, "client")
+        changes_from = COLD_AFTER * self.options.seconds
         draw(
             self.options.output,
             readings.read_back(count.stored),
             f"Simulated cryostat: {count.stored:,} readings by {clients} at once,"
-            " read back from PostgreSQL",
+            f" read back from PostgreSQL; from {changes_from:.0f} s on, they move set points, too",
             f"; the cryostat lives {self._speed:,.0f} times faster",
         )
+        self._screen.say(f"picture: {self.options.output}")
 
     def _judge(self, report: Report, count: Count, failures: list[str]) -> None:
         say = self._screen.say
@@ -199,13 +201,18 @@ class Trial:
         if report.errors:
             say(f"{_many(report.errors, 'request')} failed and said so, the first of them:")
             say(f"  {report.first_error}")
-        if count.lost or count.duplicates or not count.stored:
+        if report.strays:
+            say("FAILED: a client got a reply that was not for it")
+        elif not count.stored:
+            say("FAILED: no reading was stored")
+        elif count.lost or count.duplicates:
             say("FAILED: the database does not hold what the clients were told")
+        elif failures:
+            say("FAILED: what these clients were told is not known")
         elif self._interrupts.signum:
             say("every reading that a client got until then is in the database")
         else:
             say("every reading that a client got is in the database")
-            say(f"picture: {self.options.output}")
 
     def _tell_where(self, table: str) -> None:
         say = self._screen.say
@@ -257,8 +264,12 @@ def _rows(clients: int, seconds: float, report: Report, count: Count) -> list[Ro
         ("seconds", round(seconds, 1)),
         ("requests", report.requests),
         ("readings answered", report.acknowledged),
-        ("other requests answered", report.requests - report.acknowledged - report.errors),
+        (
+            "other requests answered",
+            report.requests - report.acknowledged - report.errors - report.strays,
+        ),
         ("requests failed", report.errors),
+        ("replies to others", report.strays),
         ("requests/s", round(report.requests / seconds)),
         ("latency p50 (ms)", _milliseconds(latencies, 0.5)),
         ("latency p99 (ms)", _milliseconds(latencies, 0.99)),

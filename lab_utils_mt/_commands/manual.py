@@ -121,9 +121,11 @@ def _explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> st
 
 
 def _listed(choices: Iterable[Any] | None) -> str:
+    if choices is None:
+        return ""
     try:
-        first = [str(one) for one in itertools.islice(choices or (), _MOST_CHOICES + 1)]
-    except TypeError:  # it may have no more than "in"
+        first = [str(one) for one in itertools.islice(choices, _MOST_CHOICES + 1)]
+    except Exception:  # noqa: BLE001  (they need no more than "in")
         return ""
     return ", ".join(first[:_MOST_CHOICES]) + (", ..." if len(first) > _MOST_CHOICES else "")
 

@@ -79,12 +79,13 @@ class ArgumentParser(argparse.ArgumentParser):
 
     def _print_message(self, message: str, file: Any = None) -> None:
         # argparse prints help, usage and version here; the client asked, and the client gets it.
-        if file is sys.stderr:  # the warning that a command or an option is deprecated
-            logger.warning("%s", message.strip())
-        elif file in (None, sys.stdout):
+        if file in (None, sys.stdout, sys.stderr):
             raise HelpRequested(message)
-        else:
-            super()._print_message(message, file)
+        super()._print_message(message, file)
+
+    def _warning(self, message: str) -> None:
+        # Since Python 3.13: a command or an option is deprecated.
+        logger.warning("%s: %s", self.prog, message)
 
     def full_help(self) -> str:
         """Return the manual of the server.

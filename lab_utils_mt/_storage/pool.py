@@ -126,6 +126,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         function: Callable[[Session], T],
         idempotent: bool = False,
         timeout: float | None = None,
+        *,
+        reads: bool = False,
     ) -> T:
         """Call ``function(session)`` in a transaction and commit.
 
@@ -134,20 +136,21 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             idempotent: The function may be called once more if its session dies before the COMMIT
                 was sent.
             timeout: Seconds that all checkouts together may take; default: the pool's.
+            reads: The function only reads: it may be repeated, and there is nothing to commit.
 
         Raises:
             CommitUnknown: The session was lost during the COMMIT; it is never repeated.
         """
         deadline = self._deadline(timeout)
-        attempt = self._attempt(function, deadline, repeatable=idempotent)
+        attempt = self._attempt(function, deadline, repeatable=idempotent or reads, reads=reads)
         if attempt is None:
             self._turns.count("retried")
-            attempt = self._attempt(function, deadline, repeatable=False)
+            attempt = self._attempt(function, deadline, repeatable=False, reads=reads)
         assert attempt is not None
         return attempt[0]
 
     def _attempt(
-        self, function: Callable[[Session], T], deadline: float, *, repeatable: bool
+        self, function: Callable[[Session], T], deadline: float, *, repeatable: bool, reads: bool
     ) -> tuple[T] | None:
         """Return the result, or None if the session died before the COMMIT was sent."""
         lent = self._checkout(deadline)
@@ -158,7 +161,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 if repeatable and lent.closed:
                     return None
                 raise
-            sessions.commit(lent)
+            if not reads:
+                sessions.commit(lent)
             return (result,)
         finally:
             self._take_back(lent)

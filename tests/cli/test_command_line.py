@@ -73,7 +73,7 @@ def test_bad_words_get_the_usage_and_one_line(
     ("output", "complaint"),
     [
         ("missing/a.png", "there is no folder"),
-        ("a.jpg", "names no picture: write it as in --output cold.png"),
+        ("a.jpg", "--output names no picture: write it as in --output cold.png"),
         ("folder.png", "not a file"),
         ("a.png/b.png", "there is no folder"),
     ],

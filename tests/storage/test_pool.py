@@ -17,8 +17,14 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
 
-from lab_utils_mt._storage.errors import DatabaseUnavailable, PoolClosed, PoolTimeout
+from lab_utils_mt._storage.errors import (
+    CommitUnknown,
+    DatabaseUnavailable,
+    PoolClosed,
+    PoolTimeout,
+)
 from lab_utils_mt._storage.pool import ConnectionPool
+from lab_utils_mt._storage.session import Session
 
 
 @pytest.fixture
@@ -694,3 +700,22 @@ def test_a_forked_childs_pool_is_closed_if_it_was(pool: ConnectionPool) -> None:
         finally:
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def test_a_read_whose_session_dies_at_its_end_is_no_doubtful_commit(
+    database_dsn: str, admin: Any
+) -> None:
+    """There is nothing to commit; the result is known."""
+
+    def read(session: Session) -> int:
+        with session.plain_cursor() as cursor:
+            cursor.execute("SELECT 42")
+            row = cursor.fetchone()
+        admin.terminate()
+        assert row is not None
+        return int(row[0])
+
+    with ConnectionPool(dsn=database_dsn) as pool:
+        assert pool.run(read, reads=True) == 42
+        with pytest.raises(CommitUnknown):
+            pool.run(read)
