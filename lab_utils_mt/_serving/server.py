@@ -20,7 +20,6 @@ import socketserver
 import sys
 import threading
 import time
-from types import TracebackType
 from typing import Any, TypeVar
 
 from .._commands.dispatch import Reply, shown
@@ -103,12 +102,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         self._life.release_loop()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _start_listening(self) -> None:
@@ -117,27 +111,28 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         Raises:
             OSError: The address cannot be used; the text names it.
         """
-        if self.address is None:
-            self.server_address = (self.host, self.port)
-            self.request_queue_size = self.max_backlog
-            self.server_bind()
-            self.server_activate()
-            logger.info("%s listens on %s", type(self).__name__, self.address)
-
-    def server_bind(self) -> None:
-        """Bind the listener to :attr:`host` and :attr:`port`; tell the real ones afterwards."""
-        if sys.platform == "win32":
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        if self.address is not None:
+            return
+        self.server_address = (self.host, self.port)
+        self.request_queue_size = self.max_backlog
         try:
-            super().server_bind()
+            self.server_bind()
+            self.server_activate()  # fails, too, if another server bound and listened meanwhile
         except OSError as error:
             in_use = error.errno in _IN_USE
             raise OSError(error.errno, self._bind_fault(error, in_use)) from error
+        host, self.port = self.socket.getsockname()[:2]
+        self.address = _format((host, self.port))
+        logger.info("%s listens on %s", type(self).__name__, self.address)
+
+    def server_bind(self) -> None:
+        """Bind the listener to :attr:`host` and :attr:`port`."""
+        if sys.platform == "win32":
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        super().server_bind()
         self.socket.setblocking(False)  # a client may be gone again before it is accepted
         if INHERITED:
             prepare(self.socket, self.send_timeout)
-        host, self.port = self.socket.getsockname()[:2]
-        self.address = _format((host, self.port))
 
     def _bind_fault(self, error: OSError, in_use: bool) -> str:
         reason = error.strerror or str(error)

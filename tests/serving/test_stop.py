@@ -420,6 +420,25 @@ def test_a_failed_start_frees_everything(pid_file: str) -> None:
         assert not Path(pid_file).exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the second bind() fails already")
+def test_a_port_that_is_taken_between_bind_and_listen_is_told_as_well(pid_file: str) -> None:
+    """Two servers may bind one port as long as neither listens."""
+
+    class Outrun(Stage):
+        def server_bind(self) -> None:
+            super().server_bind()
+            other.listen()
+
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port = other.getsockname()[1]
+        stage = Outrun(pid_file_name=pid_file, host="127.0.0.1", port=port)
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}: Address already"):
+            stage.start_daemon()
+        assert stage.address is None
+
+
 def test_a_server_that_was_never_started_closes(pid_file: str) -> None:
     """It has the PID file and a socket."""
     Stage(pid_file_name=pid_file, port=0).close()
