@@ -9,8 +9,6 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any
 
 Row = tuple[str, int | float | str]
 
@@ -29,12 +27,7 @@ class Screen:
     def __enter__(self) -> Screen:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         pass
 
     def say(self, text: str) -> None:
@@ -88,7 +81,7 @@ class LiveScreen(Screen):
         self._stack.enter_context(self._progress)
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def say(self, text: str) -> None:

@@ -65,10 +65,6 @@ class AcceptLoop:
     def end(self) -> None:
         """Let :meth:`run` return soon; may be called anywhere, signal handlers included."""
         self._ending = True
-        self.wake()
-
-    def wake(self) -> None:
-        """Let :meth:`run` look at the world now."""
         with contextlib.suppress(OSError):  # full: it is about to wake up anyway
             self._wake_sender.send(b"\0")
 

@@ -22,7 +22,7 @@ from .._wire.replies import ReplyReader
 from ..exceptions import ConnectionClosed, ReplyLost, ReplyTimeout
 from .client_connection import ClientConnection, Deadline
 
-CONNECT_TIMEOUT = 10.0
+_CONNECT_TIMEOUT = 10.0  # s
 _FIRST_DELAY, _LONGEST_DELAY = 0.05, 1.0
 _REPEATS = 3
 _MOST_IDLE = 16
@@ -193,7 +193,7 @@ class Caller:
     def _connect(self, deadline: Deadline) -> ClientConnection:
         """Connect; keep trying, with growing pauses, if the server was there before."""
         delay = _FIRST_DELAY
-        until = Deadline(deadline.left(CONNECT_TIMEOUT))
+        until = Deadline(deadline.left(_CONNECT_TIMEOUT))
         while True:
             try:
                 connection = ClientConnection(self._open(until))
