@@ -127,7 +127,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         idempotent: bool = False,
         timeout: float | None = None,
         *,
-        reads: bool = False,
+        transaction: bool = True,
     ) -> T:
         """Call ``function(session)`` in a transaction and commit.
 
@@ -136,32 +136,47 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             idempotent: The function may be called once more if its session dies before the COMMIT
                 was sent.
             timeout: Seconds that all checkouts together may take; default: the pool's.
-            reads: The function only reads: it may be repeated, and there is nothing to commit.
+            transaction: False lets each statement be a transaction of its own, as some must be;
+                there is nothing to commit then.
 
         Raises:
             CommitUnknown: The session was lost during the COMMIT; it is never repeated.
         """
         deadline = self._deadline(timeout)
-        attempt = self._attempt(function, deadline, repeatable=idempotent or reads, reads=reads)
+        attempt = self._attempt(function, deadline, idempotent, transaction)
         if attempt is None:
             self._turns.count("retried")
-            attempt = self._attempt(function, deadline, repeatable=False, reads=reads)
+            attempt = self._attempt(function, deadline, False, transaction)
         assert attempt is not None
         return attempt[0]
 
+    def read(self, function: Callable[[Session], T], timeout: float | None = None) -> T:
+        """Call ``function(session)``, which only reads: it may be repeated, nothing is committed.
+
+        Args:
+            function: The work; its result is returned.
+            timeout: Seconds that all checkouts together may take; default: the pool's.
+        """
+        return self.run(function, idempotent=True, timeout=timeout, transaction=False)
+
     def _attempt(
-        self, function: Callable[[Session], T], deadline: float, *, repeatable: bool, reads: bool
+        self,
+        function: Callable[[Session], T],
+        deadline: float,
+        repeatable: bool,
+        transaction: bool,
     ) -> tuple[T] | None:
         """Return the result, or None if the session died before the COMMIT was sent."""
         lent = self._checkout(deadline)
         try:
+            lent.autocommit = not transaction
             try:
                 result = function(lent)
             except psycopg2.Error:
                 if repeatable and lent.closed:
                     return None
                 raise
-            if not reads:
+            if transaction:
                 sessions.commit(lent)
             return (result,)
         finally:

@@ -716,6 +716,6 @@ def test_a_read_whose_session_dies_at_its_end_is_no_doubtful_commit(
         return int(row[0])
 
     with ConnectionPool(dsn=database_dsn) as pool:
-        assert pool.run(read, reads=True) == 42
+        assert pool.read(read) == 42
         with pytest.raises(CommitUnknown):
             pool.run(read)
