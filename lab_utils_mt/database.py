@@ -24,6 +24,7 @@ from ._storage.errors import (
     PoolTimeout,
 )
 from ._storage.faces.entries import Entries
+from ._storage.faces.series import Series
 from ._storage.faces.tables import Tables
 
 __all__ = [
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 
-class Database(Tables, Entries):
+class Database(Tables, Entries, Series):
     """A PostgreSQL database, shared by all threads of a program.
 
     What an argument does not say comes from the configuration file, then from a subclass's
