@@ -72,6 +72,10 @@ def _number_or_off(text: str) -> float | None:
     return None if text.lower() == "off" else _number(text)
 
 
+def _integer_or_off(text: str) -> int | None:
+    return None if text.lower() == "off" else _integer(text)
+
+
 @dataclasses.dataclass(frozen=True)
 class _Kind:
     """How values of one type are written, and which Python types will do for them."""
@@ -86,6 +90,7 @@ _KINDS: dict[Any, _Kind] = {
     int: _Kind(_integer, (int,), "int"),
     float: _Kind(_number, (int, float), "a number"),
     bool: _Kind(_truth, (bool,), "bool"),
+    int | None: _Kind(_integer_or_off, (int, type(None)), "int or None"),
     float | None: _Kind(_number_or_off, (int, float, type(None)), "a number or None"),
 }
 

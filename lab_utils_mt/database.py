@@ -22,6 +22,7 @@ from ._storage.errors import (
     InvalidValue,
     PoolClosed,
     PoolTimeout,
+    TooManyRequests,
 )
 from ._storage.faces.entries import Entries
 from ._storage.faces.series import Series
@@ -38,6 +39,7 @@ __all__ = [
     "InvalidValue",
     "PoolClosed",
     "PoolTimeout",
+    "TooManyRequests",
 ]
 
 

@@ -11,13 +11,14 @@
     │       └── ReplyTimeout     ... because the reply did not come in time; also TimeoutError
     ├── DatabaseUnavailable      no session with the database can be had
     ├── CommitUnknown            the connection was lost during COMMIT: stored, or not
-    ├── PoolTimeout              no session came back, or could be opened, in time
+    ├── PoolTimeout              all sessions are in use, and none came back in time
+    ├── TooManyRequests          ... and too many threads wait for one already
     ├── PoolClosed               the pool was closed
     ├── InvalidName              a table's or column's name is not allowed; also ValueError
     └── InvalidValue             data cannot be stored as they are; also TypeError, ValueError
 
 An error with a second parent is caught by code that was written for ``lab_utils`` 0.5.x or for the
-library underneath. The last six are psycopg2.Error too, so they are made in
+library underneath. The last seven are psycopg2.Error too, so they are made in
 :mod:`lab_utils_mt.database`, where that driver is imported: a client needs no database driver.
 """
 

@@ -94,6 +94,42 @@ def test_types_and_constraints_are_those_of_the_manual() -> None:
     assert str(Constraint.positive) == Constraint.positive.value
 
 
+def test_connection_and_cursor_are_a_session_of_their_own(database: Database, admin: Any) -> None:
+    """For somebody at a prompt: the pool does not count it, and no method uses it."""
+    assert Database().connection is None
+    assert Database().cursor is None
+    connection, cursor = database.connection, database.cursor
+    assert connection is not None
+    assert cursor is not None
+    assert cursor.connection is connection is database.connection
+    assert cursor is database.cursor
+    cursor.execute("CREATE TABLE mine (x int)")
+    assert not database.check_table("mine")
+    connection.commit()
+    assert database.check_table("mine")
+    assert (admin.sessions(), database.pool.stats().size) == (2, 1)
+    cursor.execute("SHOW idle_in_transaction_session_timeout")
+    assert cursor.fetchone() == ("0",)
+    database.close()
+    assert admin.sessions() == 0
+    assert database.connection is None
+
+
+def test_a_lost_interactive_session_is_opened_again(database: Database, admin: Any) -> None:
+    """At the next use; many threads get the same."""
+    old = database.connection
+    admin.terminate()
+    with pytest.raises(psycopg2.OperationalError):
+        database.cursor.execute("SELECT 1")  # type: ignore[union-attr]
+    with ThreadPoolExecutor(8) as threads:
+        new = set(threads.map(lambda _: id(database.connection), range(32)))
+    assert len(new) == 1
+    assert id(old) not in new
+    assert database.cursor is not None
+    database.cursor.execute("SELECT 1")
+    assert admin.sessions() <= 2
+
+
 def test_importing_needs_no_embedded_server() -> None:
     """The optional package is imported when a server is started."""
     code = (

@@ -15,6 +15,8 @@ from ..exceptions import LabUtilsError
 class DatabaseUnavailable(LabUtilsError, psycopg2.OperationalError):
     """No session with the database can be had; the text names the database and what to do."""
 
+    lasting = False  #: Waiting does not help: the server refuses this user or this database.
+
 
 class CommitUnknown(LabUtilsError, psycopg2.OperationalError):
     """The connection was lost during COMMIT: the data may or may not be stored."""
@@ -22,6 +24,10 @@ class CommitUnknown(LabUtilsError, psycopg2.OperationalError):
 
 class PoolTimeout(LabUtilsError, PoolError, psycopg2.OperationalError):  # type: ignore[misc]
     """Every session is lent, and none came back in time."""
+
+
+class TooManyRequests(LabUtilsError, PoolError, psycopg2.OperationalError):  # type: ignore[misc]
+    """Every session is lent, and too many threads wait for one already."""
 
 
 class PoolClosed(LabUtilsError, PoolError, psycopg2.OperationalError):  # type: ignore[misc]

@@ -18,30 +18,43 @@ import psycopg2
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
 
 from . import session as sessions
-from .errors import PoolClosed
+from .backoff import Backoff
+from .closing import Closing
+from .guard import Guard, call_limit, note_loan
+from .login import Login
+from .opening import Opening
+from .places import PoolStats
 from .session import Session
-from .turns import PoolStats, Turns
+from .turns import Turns
 
 T = TypeVar("T")
+
+_TRANSACTION, _ALONE, _READ = "transaction", "alone", "read"
+_FRESH = 30.0  # seconds that a session may be idle before it must show that it is alive
+_CLOSE_WAIT = 2.0  # seconds
+_CLOSED_BY_USER = 1  # what psycopg2 says then; 2 is a connection that was lost
 
 
 class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     """At most ``maxconn`` sessions with one database, shared by any number of threads.
 
     Nothing is opened before somebody asks for it. Threads that wait are served in the order of
-    their arrival. A session is rolled back and made as good as new before somebody else gets it.
-    A forked child starts with an empty pool.
+    their arrival, and for no longer than they want to wait. Sessions are opened by threads of the
+    pool: while the database is away it tries again at a measured pace, and who waits gets a session
+    as soon as there is one. A session is rolled back and made as good as new before somebody else
+    gets it. A forked child starts with an empty pool.
 
     Args:
         maxconn: Most sessions at one time.
         timeout: Seconds that a checkout may take, waiting and connecting together.
-        idle_timeout: Seconds after which a session that nobody used is closed, at the next use of
-            the pool: in a pool that nobody uses, all stay open. 0 keeps them.
-        statement_timeout: Seconds that a statement may take; None for no limit. The server ends
-            it, and needs a working link to do so.
+        max_waiting: Most threads that may wait while all sessions are in use; None for any number.
+        idle_timeout: Seconds after which a session that nobody used is closed; 0 keeps it.
+        statement_timeout: Seconds that a statement may take; None for no limit. The server ends it;
+            if it does not, the connection is cut.
         lock_timeout: Seconds that a statement may wait for a lock; None for no limit.
         idle_in_transaction_timeout: Seconds that a borrower may do nothing inside a transaction;
             None for no limit.
+        leak_warning: Seconds after which the log names who borrowed a session; None for never.
         connect_kwargs: As for :func:`psycopg2.connect`. ``connect_timeout`` is in seconds.
 
     Raises:
@@ -54,10 +67,12 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         *,
         maxconn: int = 8,
         timeout: float = 30.0,
+        max_waiting: int | None = None,
         idle_timeout: float = 600.0,
         statement_timeout: float | None = None,
         lock_timeout: float | None = None,
         idle_in_transaction_timeout: float | None = None,
+        leak_warning: float | None = None,
         **connect_kwargs: Any,
     ) -> None:
         if maxconn < 1:
@@ -67,10 +82,21 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             "lock_timeout": lock_timeout,
             "idle_in_transaction_session_timeout": idle_in_transaction_timeout,
         }
-        parameters = sessions.complete(connect_kwargs, limits)
-        super().__init__(minconn=0, maxconn=maxconn, idle_timeout=idle_timeout, **parameters)
+        login = Login(connect_kwargs, limits)
+        super().__init__(minconn=0, maxconn=maxconn, idle_timeout=idle_timeout, **login.parameters)
+        login.parameters = self.connect_kwargs
+        self._login = login
         self.timeout = timeout
-        self._turns: Turns[Session] = Turns(maxconn)
+        self._call_limit = call_limit(statement_timeout)
+        self._backoff = Backoff()
+        self._turns: Turns[Session] = Turns(maxconn, max_waiting, _FRESH)
+        self._closing = Closing(self._turns)
+        pause = min(filter(None, [self._call_limit, idle_timeout, leak_warning]), default=10.0) / 10
+        self._guard = Guard(self._turns, self._closing, pause, idle_timeout, leak_warning)
+        self._opening = Opening(login, self._turns, self._backoff, self._guard, self._closing)
+        self._turns.on_demand = self._opening.call
+        # None of the parts knows the pool, so it can be garbage collected while threads of it run.
+        weakref.finalize(self, self._guard.stop).atexit = False
         self._show_turns()
         _pools.add(self)
 
@@ -84,9 +110,11 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     def __repr__(self) -> str:
         now = self.stats()
         state = "closed" if now.closed else "open"
+        outage = self._backoff.outage
         return (
             f"<{type(self).__name__} {state}, {now.size} of {now.maxconn} sessions"
-            f" ({now.lent} lent, {now.idle} idle), {now.waiting} waiting>"
+            f" ({now.lent} lent, {now.idle} idle), {now.waiting} waiting"
+            f"{f', no new session for {outage}' if outage else ''}>"
         )
 
     def __enter__(self) -> ConnectionPool:
@@ -100,20 +128,28 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         return self._turns.stats()
 
     @contextlib.contextmanager
-    def connection(self, timeout: float | None = None) -> Iterator[Session]:
+    def connection(
+        self, timeout: float | None = None, *, statement_timeout: float | None = None
+    ) -> Iterator[Session]:
         """Lend a session for a ``with`` block: commit at its end, roll back on an exception.
 
         Args:
             timeout: Seconds that the checkout may take; default: the pool's.
+            statement_timeout: Seconds that a statement of this transaction may take, ``math.inf``
+                for any number; default: the pool's.
 
         Raises:
             PoolTimeout: No session came back in time.
+            TooManyRequests: Too many threads wait already.
             PoolClosed: The pool is closed.
             DatabaseUnavailable: No session can be opened.
             CommitUnknown: The session was lost during the COMMIT.
         """
-        lent = self.getconn(timeout)
+        lent = self._lend_freely(self._deadline(timeout), 3)
         try:
+            if statement_timeout is not None:
+                sessions.set_statement_timeout(lent, statement_timeout)
+                lent.call_limit = call_limit(statement_timeout)
             yield lent
             if lent.pid != os.getpid():
                 raise PoolError("this session belongs to the parent process: open another one")
@@ -142,13 +178,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         Raises:
             CommitUnknown: The session was lost during the COMMIT; it is never repeated.
         """
-        deadline = self._deadline(timeout)
-        attempt = self._attempt(function, deadline, idempotent, transaction)
-        if attempt is None:
-            self._turns.count("retried")
-            attempt = self._attempt(function, deadline, False, transaction)
-        assert attempt is not None
-        return attempt[0]
+        mode = _TRANSACTION if transaction else _ALONE
+        return self._repeat(function, self._deadline(timeout), mode, idempotent)
 
     def read(self, function: Callable[[Session], T], timeout: float | None = None) -> T:
         """Call ``function(session)``, which only reads: it may be repeated, nothing is committed.
@@ -157,26 +188,35 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             function: The work; its result is returned.
             timeout: Seconds that all checkouts together may take; default: the pool's.
         """
-        return self.run(function, idempotent=True, timeout=timeout, transaction=False)
+        return self._repeat(function, self._deadline(timeout), _READ, True)
+
+    def _repeat(
+        self, function: Callable[[Session], T], deadline: float, mode: str, repeatable: bool
+    ) -> T:
+        attempt = self._attempt(function, deadline, mode, repeatable)
+        if attempt is None:
+            self._turns.count("retried")
+            attempt = self._attempt(function, deadline, mode, False)
+        assert attempt is not None
+        return attempt[0]
 
     def _attempt(
-        self,
-        function: Callable[[Session], T],
-        deadline: float,
-        repeatable: bool,
-        transaction: bool,
+        self, function: Callable[[Session], T], deadline: float, mode: str, repeatable: bool
     ) -> tuple[T] | None:
         """Return the result, or None if the session died before the COMMIT was sent."""
         lent = self._checkout(deadline)
         try:
-            lent.autocommit = not transaction
+            if mode == _TRANSACTION:
+                lent.begin()
+            elif mode == _READ:
+                lent.begin_reading()
             try:
                 result = function(lent)
             except psycopg2.Error:
-                if repeatable and lent.closed:
+                if repeatable and lent.is_lost and not lent.was_cut:
                     return None
                 raise
-            if transaction:
+            if mode == _TRANSACTION:
                 sessions.commit(lent)
             return (result,)
         finally:
@@ -190,10 +230,11 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
 
         Raises:
             PoolTimeout: No session came back in time.
+            TooManyRequests: Too many threads wait already.
             PoolClosed: The pool is closed.
             DatabaseUnavailable: No session can be opened.
         """
-        return self._checkout(self._deadline(timeout))
+        return self._lend_freely(self._deadline(timeout), 1)
 
     def putconn(self, conn: Session) -> None:
         """Return a session, in any state; nothing that the database does can make this fail.
@@ -207,9 +248,23 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 " another pool's"
             )
 
+    def open_beside(self) -> Session:
+        """Open a session that does not count as one of the pool's: who asks for it ends it.
+
+        Raises:
+            DatabaseUnavailable: There is none to be had.
+        """
+        return self._login.open(self._guard.watch)
+
+    @property
+    def place(self) -> str:
+        """Which database the newest session is with; empty until there was one."""
+        return self._login.place
+
     def clear(self) -> None:
-        """Close all sessions that nobody uses."""
-        self._retire(self._turns.take_idle())
+        """Close all sessions that nobody uses, and wait until they are."""
+        self._closing.add(self._turns.take_idle())
+        self._closing.join(_CLOSE_WAIT)
 
     def close(self) -> None:
         """Close the pool: waiters get :class:`PoolClosed`, lent sessions are closed on return.
@@ -217,61 +272,65 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         Does nothing if it is closed already.
         """
         self._turns.close()
+        self._opening.close()
         self.clear()
+        self._guard.look()
 
     def _deadline(self, timeout: float | None) -> float:
         return time.monotonic() + (self.timeout if timeout is None else timeout)
 
+    def _lend_freely(self, deadline: float, depth: int) -> Session:
+        """Lend a session to somebody who may do anything with it."""
+        lent = self._checkout(deadline)
+        try:
+            self._guard.lend(lent, note_loan(depth))
+            lent.begin_freely()
+        except BaseException:
+            self._take_back(lent)
+            raise
+        return lent
+
     def _checkout(self, deadline: float) -> Session:
         lent = self._turns.take(deadline)
-        if lent is not None:
-            if sessions.is_quiet(lent):
-                return lent
+        while not sessions.is_quiet(lent):
             self._turns.take_back(lent)
-            self._turns.count("lost")
-            sessions.end(lent)
-        return self._open(deadline)
+            self._lose(lent)
+            lent = self._turns.take(deadline, again=True)
+        lent.call_limit = self._call_limit
+        return lent
 
-    def _open(self, deadline: float) -> Session:
-        """Open a session in a place that this thread owns already."""
-        try:
-            opened = sessions.open_session(self.connect_kwargs, deadline)
-        except BaseException as error:
-            self._turns.note_failure(str(error))
-            self._turns.vacate("failed")
-            raise
-        if not self._turns.admit(opened):
-            self._retire([opened])
-            raise PoolClosed("the connection pool was closed")
-        return opened
+    def _lose(self, dead: Session) -> None:
+        self._backoff.lost(dead.era)
+        self._closing.add([dead], "lost")
 
     def _take_back(self, lent: Session) -> bool:
+        self._guard.take_back(lent)
         if not self._turns.take_back(lent):
             return False
         try:
             usable = sessions.clean(lent)
         except BaseException:
-            self._retire([lent])
+            self._closing.add([lent])
             raise
         if not usable:
-            self._retire([lent], "lost")
-        elif not self._turns.put_back(lent):
-            self._retire([lent])
-        if self.idle_timeout:
-            self._retire(self._turns.take_idle(time.monotonic() - self.idle_timeout))
+            self._give_up(lent)
+        elif self._turns.put_back(lent):
+            self._backoff.proved(lent.era)
+        else:
+            self._closing.add([lent])
         return True
 
-    def _retire(self, unwanted: list[Session], reason: str = "") -> None:
-        for one in unwanted:
-            try:
-                sessions.end(one)
-            finally:
-                self._turns.vacate(reason)
+    def _give_up(self, unusable: Session) -> None:
+        if unusable.closed == _CLOSED_BY_USER or not unusable.is_lost:
+            self._closing.add([unusable], "lost")
+        else:
+            self._lose(unusable)
 
     def _forget_parent(self) -> None:
         # Closing these would end the parent's sessions; psycopg2 leaves a session alone when it
         # is garbage collected in another process.
-        self._turns.forget_all()
+        for part in (self._turns, self._closing, self._guard, self._opening):
+            part.forget_all()
         self._show_turns()
 
 

@@ -1,147 +1,179 @@
 """Is this session alive, and is it as good as new?
 
-One session with PostgreSQL: how it is opened, judged, made clean and ended. Nothing here knows
-that there is a pool.
+One session with PostgreSQL: how work begins, ends and is interrupted on it, how it is judged, made
+clean and closed. Nothing here knows that there is a pool.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-import os
 import select
 import socket
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 
+from .cursors import GuardedCursor, guarded
 from .errors import CommitUnknown, DatabaseUnavailable
 
-# All of these are off, or endless, unless somebody says otherwise.
-_DEFAULTS: dict[str, Any] = {
-    "connect_timeout": 10,  # seconds for each address of the host
-    "keepalives": 1,
-    "keepalives_idle": 30,  # seconds
-    "keepalives_interval": 10,  # seconds
-    "keepalives_count": 3,
-    "tcp_user_timeout": 15_000,  # milliseconds that sent data may stay unacknowledged
-    "application_name": "lab_utils_mt",
-    "client_encoding": "UTF8",  # whatever the database is stored in, any text can be sent
-}
-
-# The first that is found counts: what names a role or a database on its way comes before them.
-_HINTS = {
-    "system is starting up": "the server is starting, try again",
-    "system is not yet accepting": "the server is starting, try again",
-    "system is in recovery mode": "the server recovers from a crash, try again",
-    "system is shutting down": "the server is stopping, start it again",
-    "too many connections for database": "lower maxconn, or raise the database's CONNECTION LIMIT",
-    "too many connections for role": "lower maxconn, or raise the role's CONNECTION LIMIT",
-    "too many": "the server has no free session: lower maxconn, or raise its max_connections",
-    "connection slots": "the server has no free session: lower maxconn, or raise max_connections",
-    "permission denied for database": "let its owner GRANT CONNECT ON DATABASE to this user",
-    "not currently accepting": "let its owner run ALTER DATABASE ... ALLOW_CONNECTIONS true",
-    "not permitted to log in": "let an administrator run ALTER ROLE ... LOGIN",
-    "no pg_hba.conf entry": "the server's pg_hba.conf does not let this user in from here",
-    "password": "check the user's line in the passfile",
-    "role ": "check the user's name",
-    "database ": "check the database's name, or create it",
-    "translate host name": "check the host's name",
-}
-
 _END_WAIT = 1.0  # seconds
+_CLEAN_WAIT = 5.0  # seconds
 
 
 class Session(ext.connection):
-    """A connection that knows whether anybody but this library has used it."""
+    """A connection that knows who has used it, and since when a call on it has not returned."""
 
-    used_freely = False
-    pid = 0
+    used_freely = False  #: Anybody but this library has used it
+    pid = 0  #: The process that opened it
+    era = 0  #: When it was opened, as the pool's :class:`~.backoff.Backoff` counts
+    limits = ""  #: Statements that must begin each transaction
+    is_shared = False  #: A pooler may put another session behind it at each transaction
+    wants_a_primary = False  #: A server that only reads will not do
+    is_demoted = False  #: ... but this one does only read
+    pending = ""  #: Statements to be sent with the next one, such as BEGIN
+    _always = ""  #: ... and with each
+    _anew = ""  #: ... and with the first after each COMMIT or ROLLBACK of psycopg2's
+    busy_since = 0.0  #: When the call began that has not returned; 0 if there is none
+    call_limit: float | None = None  #: Seconds after which such a call is cut
+    was_cut = False  #: It was
+    _line: socket.socket | None = None
 
-    def cursor(self, *args: Any, **kwargs: Any) -> Any:
+    def keep_line(self) -> None:
+        """Keep a second handle of the connection's socket, which can be shut down at any time."""
+        self._line = socket.fromfd(self.fileno(), socket.AF_INET, socket.SOCK_STREAM)
+
+    def cursor(  # type: ignore[override]
+        self,
+        name: str | bytes | None = None,
+        cursor_factory: Any = None,
+        scrollable: bool | None = None,
+        withhold: bool = False,
+    ) -> Any:
         """Return a cursor, as psycopg2 does; afterwards the session may be in any state."""
         self.used_freely = True
-        return super().cursor(*args, **kwargs)
+        own: Any = self.cursor_factory
+        factory = guarded(cursor_factory or own or ext.cursor)
+        return super().cursor(name, factory, scrollable=scrollable, withhold=withhold)
 
     def plain_cursor(self) -> ext.cursor:
         """Return a cursor for statements that leave nothing behind but their transaction."""
-        return super().cursor(cursor_factory=ext.cursor)
+        return super().cursor(cursor_factory=GuardedCursor)
+
+    def commit(self) -> None:
+        """Commit what psycopg2 began."""
+        with self.call():
+            super().commit()
+        self.pending = self._anew
+
+    def rollback(self) -> None:
+        """Roll back what psycopg2 began."""
+        with self.call():
+            super().rollback()
+        self.pending = self._anew
+
+    @contextlib.contextmanager
+    def call(self) -> Any:
+        """Let everybody know how long a call takes.
+
+        Raises:
+            DatabaseUnavailable: It took too long, and was cut.
+        """
+        self.busy_since = time.monotonic()
+        try:
+            yield
+        except psycopg2.Error as error:
+            self.explain(error)
+            raise
+        finally:
+            self.busy_since = 0.0
+
+    def explain(self, error: psycopg2.Error) -> None:
+        """Say what an error means for this session.
+
+        Raises:
+            DatabaseUnavailable: The call was cut.
+        """
+        if self.was_cut:
+            raise DatabaseUnavailable(
+                "the database server did not answer in time, and the connection was cut: check the"
+                " server and the network, or raise statement_timeout"
+            ) from error
+        if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction) and self.wants_a_primary:
+            self.is_demoted = True
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether nothing more can be done with it."""
+        return bool(self.closed) or self.is_demoted
+
+    def is_stuck(self, now: float) -> bool:
+        """Tell whether a call on it should have returned by now."""
+        since, limit = self.busy_since, self.call_limit
+        return bool(since) and limit is not None and now - since > limit and not self.was_cut
+
+    def cut(self) -> None:
+        """Make a call that does not return fail; may be called by any thread, at any time."""
+        self.was_cut = True
+        if self._line is not None:
+            with contextlib.suppress(OSError):
+                self._line.shutdown(socket.SHUT_RDWR)
+
+    def begin(self) -> None:
+        """Begin a transaction together with the first statement: it costs no round trip."""
+        self.pending = f"BEGIN;{self.limits}"
+
+    def begin_reading(self) -> None:
+        """Let each statement be a transaction of its own, with the limits that it must have."""
+        self.pending = self._always = self.limits
+
+    def begin_freely(self) -> None:
+        """Let somebody use it as psycopg2 documents it; each transaction gets its limits."""
+        self.autocommit = False
+        self.pending = self._anew = self.limits
+
+    def end_work(self) -> bool:
+        """End what was begun, as far as it is known here; True if a transaction never began."""
+        never, self.pending, self._always, self._anew = bool(self.pending), "", "", ""
+        return never
+
+    def send_pending(self) -> None:
+        """Send those statements by themselves."""
+        with self.plain_cursor() as cursor:
+            cursor.execute(self.take_pending())
+
+    def take_pending(self) -> str:
+        """Return the statements to be sent first: who takes them sends them."""
+        pending, self.pending = self.pending, self._always
+        return pending
+
+    def close(self) -> None:
+        """Close the connection."""
+        super().close()
+        self._drop_line()
+
+    def __del__(self) -> None:
+        self._drop_line()
+
+    def _drop_line(self) -> None:
+        line = self.detach_line()
+        if line is not None:
+            line.close()
+
+    def detach_line(self) -> socket.socket | None:
+        """Give the second handle away: who takes it closes it."""
+        line, self._line = self._line, None
+        return line
 
 
-def complete(given: Mapping[str, Any], timeouts: Mapping[str, float | None]) -> dict[str, Any]:
-    """Complete connection parameters with the time limits that psycopg2 leaves out.
-
-    Args:
-        given: Parameters of :func:`psycopg2.connect`; a ``dsn`` is taken apart. They win.
-        timeouts: Server settings such as ``statement_timeout``, in seconds; None is "no limit".
-
-    Raises:
-        psycopg2.ProgrammingError: A parameter is unknown (``connection_factory`` and
-            ``cursor_factory`` are the pool's own), or the ``dsn`` is malformed.
-    """
-    parameters = dict(given)
-    dsn = parameters.pop("dsn", None)
-    parameters = {**_DEFAULTS, **(ext.parse_dsn(dsn) if dsn else {}), **parameters}
-    limits = [
-        f"-c {name}={math.ceil(seconds * 1000)}"
-        for name, seconds in timeouts.items()
-        if seconds is not None
-    ]
-    # An explicit value hides the environment's, so it is repeated here; what comes last wins.
-    own = parameters.get("options") or os.environ.get("PGOPTIONS", "")
-    parameters["options"] = " ".join([*limits, own]).strip()
-    ext.make_dsn(**parameters)  # raises now what every attempt to connect would raise
-    return parameters
-
-
-def describe(parameters: Mapping[str, Any]) -> str:
-    """Say which database is meant, without any secret."""
-    if parameters.get("service"):
-        return f"the database of service {parameters['service']!r}"
-    host = parameters.get("host") or parameters.get("hostaddr") or "the default host"
-    port = parameters.get("port") or 5432
-    user = parameters.get("user") or "the default user"
-    name = parameters.get("dbname") or parameters.get("database") or user
-    return f"database {name!r} on host {host}, port {port}, as user {user!r}"
-
-
-def place(session: Session) -> str:
-    """Say which database this is, as libpq knows it: by then services and defaults are resolved."""
-    info = session.info
-    return f"{info.dbname} on {info.host}, port {info.port}, as {info.user}"
-
-
-def _explain(parameters: Mapping[str, Any], error: Exception) -> str:
-    reason = "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
-    # "connection to server at ..., port ... failed: FATAL: " hides the words that decide.
-    decisive = reason.rpartition("failed: ")[2]
-    hints = (hint for words, hint in _HINTS.items() if words in decisive)
-    hint = next(hints, "check that the server runs and can be reached")
-    return f"cannot open {describe(parameters)}: {reason or type(error).__name__}; {hint}"
-
-
-def open_session(parameters: Mapping[str, Any], deadline: float) -> Session:
-    """Open a session, in what is left of the time.
-
-    libpq counts whole seconds, for each address of the host, and does not count name resolution:
-    the attempt may outlast ``deadline`` by that much.
-
-    Raises:
-        DatabaseUnavailable: There is none to be had.
-    """
-    left = math.ceil(deadline - time.monotonic())
-    limit = max(1, min(int(parameters["connect_timeout"]) or left, left))
-    chosen = {**parameters, "connect_timeout": limit}
-    try:
-        session: Session = psycopg2.connect(connection_factory=Session, **chosen)
-    except (psycopg2.OperationalError, UnicodeDecodeError) as error:  # a localised server
-        raise DatabaseUnavailable(_explain(parameters, error)) from error
-    session.pid = os.getpid()
-    return session
+def set_statement_timeout(session: Session, seconds: float) -> None:
+    """Let statements of the transaction that begins here take longer, or less long."""
+    limit = 0 if math.isinf(seconds) else math.ceil(seconds * 1000)
+    with session.plain_cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = %s", (limit,))
 
 
 def commit(session: Session) -> None:
@@ -151,9 +183,11 @@ def commit(session: Session) -> None:
         CommitUnknown: The session was lost after the COMMIT was sent, or while it was.
         psycopg2.Error: Nothing was committed.
     """
+    if session.end_work():
+        return
     lost_before = session.closed
     try:
-        session.commit()
+        _commit(session)
     except psycopg2.Error as error:
         if lost_before or not session.closed:
             raise
@@ -162,6 +196,19 @@ def commit(session: Session) -> None:
             "the connection was lost during COMMIT: the data may or may not be stored, look before"
             f" you write them again ({reason})"
         ) from error
+
+
+def _commit(session: Session) -> None:
+    if session.get_transaction_status() == ext.TRANSACTION_STATUS_INERROR:
+        raise psycopg2.errors.InFailedSqlTransaction(
+            "nothing was stored: a statement of this transaction failed, and its error was ignored;"
+            " use a SAVEPOINT around what may fail"
+        )
+    if session.autocommit:
+        with session.plain_cursor() as cursor:
+            cursor.execute("COMMIT")
+    else:
+        session.commit()
 
 
 def is_quiet(session: Session) -> bool:
@@ -185,6 +232,17 @@ else:
         return bool(poll.poll(0))
 
 
+def answers(session: Session, limit: float) -> bool:
+    """Tell, by a round trip, whether the server answers."""
+    session.call_limit = limit
+    try:
+        with session.plain_cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.Error:
+        return False
+    return True
+
+
 def clean(session: Session) -> bool:
     """Make a session as good as new.
 
@@ -194,6 +252,10 @@ def clean(session: Session) -> bool:
     Returns:
         False if that is impossible; the session must be ended.
     """
+    if session.is_lost or session.was_cut:
+        return False
+    if session.call_limit is None or session.call_limit > _CLEAN_WAIT:
+        session.call_limit = _CLEAN_WAIT
     try:
         return _end_transaction(session) and _forget_state(session)
     except psycopg2.Error:  # it died; the borrower's own error tells more than this one
@@ -201,13 +263,15 @@ def clean(session: Session) -> bool:
 
 
 def _end_transaction(session: Session) -> bool:
-    if session.closed:
-        return False
+    session.end_work()
     state = session.get_transaction_status()
     if state in (ext.TRANSACTION_STATUS_ACTIVE, ext.TRANSACTION_STATUS_UNKNOWN):
         return False
-    if state != ext.TRANSACTION_STATUS_IDLE or session.status != ext.STATUS_READY:
+    if session.status != ext.STATUS_READY:
         session.rollback()
+    elif state != ext.TRANSACTION_STATUS_IDLE:  # begun by us, not by psycopg2
+        with session.plain_cursor() as cursor:
+            cursor.execute("ROLLBACK")
     return session.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
 
 
@@ -215,11 +279,13 @@ def _forget_state(session: Session) -> bool:
     if session.encoding != "UTF8":
         return False  # the driver would not learn of the way back
     if not _may_be_altered(session):
+        session.autocommit = True
         return True
-    session.autocommit = True  # DISCARD ALL refuses to run inside a transaction
-    with session.plain_cursor() as cursor:
-        cursor.execute("DISCARD ALL")
     session.set_session("default", "default", "default", autocommit=False)
+    session.autocommit = True  # in two steps: at once would SET what outlasts the transaction
+    if not session.is_shared:  # else it is not ours to reset
+        with session.plain_cursor() as cursor:
+            cursor.execute("DISCARD ALL")
     session.cursor_factory = None  # type: ignore[assignment]  # which is how it began
     session.string_types.clear()
     session.binary_types.clear()
@@ -232,7 +298,6 @@ def _forget_state(session: Session) -> bool:
 def _may_be_altered(session: Session) -> bool:
     return bool(
         session.used_freely
-        or session.autocommit
         or session.isolation_level is not None
         or session.readonly is not None
         or session.deferrable is not None
@@ -242,25 +307,25 @@ def _may_be_altered(session: Session) -> bool:
     )
 
 
-def end(session: Session) -> None:
-    """Close a session and wait, for at most a second, until the server has let go of it.
+def end(*unwanted: Session) -> None:
+    """Close sessions and wait, for at most a second, until the server has let go of them.
 
-    Else the session opened in its place would be one more than the server was promised.
+    Else the session opened in one's place would be one more than the server was promised.
     """
     with contextlib.ExitStack() as stack:
-        line: socket.socket | None = None
-        with contextlib.suppress(psycopg2.Error, OSError, ValueError):
-            line = stack.enter_context(
-                socket.fromfd(session.fileno(), socket.AF_INET, socket.SOCK_STREAM)
-            )
-        with contextlib.suppress(psycopg2.Error):
-            session.close()
-        if line is not None:
-            _await_end_of_stream(line)
+        lines = []
+        for session in unwanted:
+            line = session.detach_line()
+            with contextlib.suppress(psycopg2.Error):
+                session.close()
+            if line is not None:
+                lines.append(stack.enter_context(line))
+        deadline = time.monotonic() + _END_WAIT
+        for line in lines:
+            _await_end_of_stream(line, deadline)
 
 
-def _await_end_of_stream(line: socket.socket) -> None:
-    deadline = time.monotonic() + _END_WAIT
+def _await_end_of_stream(line: socket.socket, deadline: float) -> None:
     with contextlib.suppress(OSError):
         while (left := deadline - time.monotonic()) > 0:
             line.settimeout(left)

@@ -14,7 +14,7 @@ from psycopg2 import extensions as ext
 
 from .._config import setting
 from ..exceptions import ConfigError
-from .session import describe
+from .login import describe
 
 DEFAULT_PASSFILE = "~/.pgpass"
 
@@ -43,11 +43,13 @@ class DatabaseSettings:
     application_name: str = setting("lab_utils_mt")
     maxconn: int = setting(8, least=1, most=10_000)
     timeout: float = setting(30.0, least=0.0, most=86_400)
+    max_waiting: int | None = setting(None, least=0, most=1_000_000)
     idle_timeout: float = setting(600.0, least=0.0)
     connect_timeout: int = setting(10, least=1, most=86_400)
     statement_timeout: float | None = setting(60.0, least=0.001, most=2_000_000)
     lock_timeout: float | None = setting(20.0, least=0.001, most=2_000_000)
     idle_in_transaction_timeout: float | None = setting(60.0, least=0.001, most=2_000_000)
+    leak_warning: float | None = setting(60.0, least=0.001, most=2_000_000)
 
 
 def parse_dsn(dsn: str) -> dict[str, str]:

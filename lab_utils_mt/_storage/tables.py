@@ -15,7 +15,7 @@ from . import sql, timescale
 from .columns import Constraint, DataType
 from .errors import CommitUnknown
 from .pool import ConnectionPool
-from .session import Session, place
+from .session import Session
 from .values import check_row, naming
 
 
@@ -27,9 +27,9 @@ def _answer(session: Session, query: str, values: tuple[Any, ...] = ()) -> Any:
     return row[0]
 
 
-def identity(session: Session) -> tuple[str, str]:
-    """Return the server's own description of its version, and which database this is."""
-    return str(_answer(session, sql.VERSION)), place(session)
+def version(session: Session) -> str:
+    """Return the server's own description of its version."""
+    return str(_answer(session, sql.VERSION))
 
 
 def table_exists(session: Session, table: str) -> bool:

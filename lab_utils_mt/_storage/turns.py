@@ -1,8 +1,8 @@
 """Who gets the next session?
 
 The arithmetic of a pool, without any session being opened, used or closed: at most ``limit``
-places, taken in the order of arrival. A place is *idle*, *lent*, or with a thread that is just
-opening, cleaning or closing its session.
+places, and a queue of those who want a session, served in the order of arrival. They never open one
+themselves: that is for openers, which are hired here and work elsewhere.
 """
 
 from __future__ import annotations
@@ -10,53 +10,25 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-import weakref
-from collections import Counter, deque
-from typing import Generic, TypeVar
+from collections import deque
+from collections.abc import Callable
+from typing import Generic
 
-from .errors import PoolClosed, PoolTimeout
-
-S = TypeVar("S")
+from .errors import DatabaseUnavailable, PoolClosed, PoolTimeout, TooManyRequests
+from .places import Places, PoolStats, S
 
 # A borrower that lost its session wakes nobody, and an untimed wait makes Ctrl-C dead on Windows.
 _SLICE = 0.25
 
 
-@dataclasses.dataclass(frozen=True)
-class PoolStats:
-    """A pool at one moment, and its counts since it was made."""
-
-    maxconn: int  #: Most sessions at one time.
-    size: int  #: Places taken: idle, lent, or being opened or closed.
-    idle: int  #: Sessions that nobody uses.
-    lent: int  #: Sessions that somebody uses.
-    waiting: int  #: Threads that wait for a session.
-    requests: int  #: Checkouts asked for.
-    waited: int  #: Checkouts that had to wait for a session to come back.
-    timeouts: int  #: Checkouts that waited in vain.
-    opened: int  #: Sessions opened.
-    failed: int  #: Sessions that could not be opened.
-    lost: int  #: Sessions that died, or could not be made clean, and were replaced.
-    leaked: int  #: Sessions that their borrower dropped without returning them.
-    retried: int  #: Pieces of work run again, because their session died before the commit.
-    closed: bool  #: Whether the pool was closed.
-
-    def __str__(self) -> str:
-        counts = ", ".join(f"{getattr(self, name)} {name}" for name in _COUNTS)
-        return (
-            f"{self.size} of {self.maxconn} sessions ({self.lent} lent, {self.idle} idle),"
-            f" {self.waiting} waiting, {counts}"
-        )
-
-
 class _Waiter(Generic[S]):
-    __slots__ = ("gate", "served", "session")
+    __slots__ = ("error", "gate", "session")
 
     def __init__(self) -> None:
         self.gate = threading.Lock()
         self.gate.acquire()
-        self.served = False
         self.session: S | None = None
+        self.error: Exception | None = None
 
 
 def _wake(waiters: list[_Waiter[S]]) -> None:
@@ -64,66 +36,91 @@ def _wake(waiters: list[_Waiter[S]]) -> None:
         waiter.gate.release()
 
 
-class Turns(Generic[S]):
-    """Places for at most ``limit`` sessions, and the queue of those who want one."""
+@dataclasses.dataclass(frozen=True)
+class Place(Generic[S]):
+    """A place that an opener owns: to open a session, or to prove one that was idle for long."""
 
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self._closed = False
-        self.forget_all()
+    stale: S | None = None
+
+
+class Turns(Places[S]):
+    """Places for sessions, and the queue of those who want one.
+
+    Args:
+        limit: Most places.
+        max_waiting: Most that may wait while all places are taken; None for any number.
+        fresh: Seconds after which an idle session must be proved before it is lent.
+    """
+
+    def __init__(
+        self,
+        limit: int,
+        max_waiting: int | None = None,
+        fresh: float = 30.0,
+    ) -> None:
+        super().__init__(limit, fresh)
+        self._max_waiting = max_waiting
+        #: Called, outside the lock, when somebody waits and an opener may be needed.
+        self.on_demand: Callable[[], object] = _ignore
 
     def forget_all(self) -> None:
-        """Start anew, as a forked child must: the lock may be held by a thread it does not have.
-
-        What was closed stays closed.
-        """
-        # Guards everything below. Not held while a session is opened, used or closed, nor while
-        # a waiter is woken.
-        self.lock = threading.Lock()
-        self.idle: deque[S] = deque()
-        self.return_times: dict[S, float] = {}
-        self.lent: weakref.WeakSet[S] = weakref.WeakSet()
-        self._lent = 0  # exceeds len(self.lent) by those that were garbage collected
-        self._size = 0
+        """Start anew, as a forked child must."""
+        super().forget_all()
         self._waiters: deque[_Waiter[S]] = deque()
-        self._failure = ""  # why the last session could not be opened; none since one was
-        self._counts: Counter[str] = Counter()
+        self._openers = 0
+        self._failure: DatabaseUnavailable | None = None  # of the last attempt to open a session
 
-    def take(self, deadline: float) -> S | None:
-        """Wait for a turn.
+    def take(self, deadline: float, *, again: bool = False) -> S:
+        """Wait for a session.
 
         Args:
             deadline: Latest moment, on :func:`time.monotonic`'s clock.
-
-        Returns:
-            An idle session, now lent, or None: the caller now owns a place, and must either
-            :meth:`admit` a new session or :meth:`vacate`.
+            again: The session just taken was dead: do not stand in the queue a second time.
 
         Raises:
             PoolClosed: There are no more turns.
             PoolTimeout: The turn did not come in time.
+            TooManyRequests: Too many wait already.
+            DatabaseUnavailable: No session could be opened in time.
         """
-        waiter: _Waiter[S] = _Waiter()
         with self.lock:
             self._refuse_if_closed()
-            self._counts["requests"] += 1
-            self._waiters.append(waiter)
+            self._counts["requests"] += not again
+            if not self._waiters and self._is_fresh():
+                return self._lend_idle()
+            waiter: _Waiter[S] = _Waiter()
+            self._enqueue(waiter, again)
             served = self._serve()
-            self._counts["waited"] += not waiter.served
         _wake(served)
-        if not waiter.served:
-            self._wait(waiter, deadline)
+        self._wait(waiter, deadline)
+        assert waiter.session is not None
         return waiter.session
+
+    def _enqueue(self, waiter: _Waiter[S], again: bool) -> None:
+        if again:
+            self._waiters.appendleft(waiter)
+            return
+        free = self.limit - self._size + len(self.idle)
+        if self._max_waiting is not None and len(self._waiters) >= free + self._max_waiting:
+            self._counts["rejected"] += 1
+            raise TooManyRequests(
+                f"{len(self._waiters)} threads wait for a database session already, and"
+                f" max_waiting is {self._max_waiting}: try again later, keep sessions for shorter,"
+                " or raise maxconn"
+            )
+        self._counts["waited"] += 1
+        self._waiters.append(waiter)
 
     def _wait(self, waiter: _Waiter[S], deadline: float) -> None:
         try:
             while True:
+                self.on_demand()
                 left = deadline - time.monotonic()
                 if waiter.gate.acquire(timeout=min(_SLICE, max(0.0, left))):
                     break
-                self._serve_again()
                 if left <= 0:
                     break
+                self._serve_again()
         except BaseException:
             self._withdraw(waiter)
             raise
@@ -137,136 +134,164 @@ class Turns(Generic[S]):
     def _settle(self, waiter: _Waiter[S]) -> None:
         """A turn that came at the last moment counts; else say why there was none."""
         with self.lock:
-            if waiter.served:
+            if waiter.session is not None:
                 return
+            if waiter.error is not None:
+                raise waiter.error
             self._refuse_if_closed()
             self._waiters.remove(waiter)
             self._counts["timeouts"] += 1
-            lent, failure = self._lent, self._failure
-        raise PoolTimeout(self._reason(lent, failure))
+            error = self._reason()
+        raise error from self._failure
 
-    def _reason(self, lent: int, failure: str) -> str:
-        if lent < self.limit:
-            last = f" (last failure: {failure})" if failure else ""
-            return (
-                f"only {lent} of {self.limit} database sessions are lent, but the others were still"
-                f" being opened or cleaned when the time was up{last}: check that the server"
-                " answers, or raise timeout"
+    def _reason(self) -> PoolTimeout | DatabaseUnavailable:
+        if self._lent >= self.limit:
+            return PoolTimeout(
+                f"all {self.limit} database sessions stayed in use until the time was up: keep"
+                " sessions for shorter, or raise maxconn or timeout"
             )
-        return (
-            f"all {self.limit} database sessions stayed in use ({lent} lent) until the time was"
-            " up: keep sessions for shorter, or raise maxconn or timeout"
+        if self._failure is not None:
+            return DatabaseUnavailable(f"{self._failure} (still so when the time was up)")
+        if self._openers:
+            return DatabaseUnavailable(
+                "no database session could be opened before the time was up, the server has not"
+                " answered yet: check that it is well, or raise timeout"
+            )
+        return PoolTimeout(
+            f"{self._lent} of {self.limit} database sessions are lent, and the others were still"
+            " being cleaned or closed when the time was up: raise timeout"
         )
 
     def _withdraw(self, waiter: _Waiter[S]) -> None:
-        """Undo a wait that an exception ended, such as Ctrl-C."""
+        """Undo a wait that an exception ended, such as Ctrl-C.
+
+        A session that was lent at that very moment is dropped, and its place collected.
+        """
         with self.lock:
-            if not waiter.served:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+            if waiter.session is None or not self._return(waiter.session):
                 return
-        if waiter.session is None:
-            self.vacate()
-        else:
-            self.take_back(waiter.session)
-            self.put_back(waiter.session)
+            if not self._closed:
+                self._park(waiter.session)
+                served = self._serve()
+            else:
+                self._size -= 1
+                served = []
+        _wake(served)
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
             raise PoolClosed("the connection pool is closed")
 
-    def _serve(self) -> list[_Waiter[S]]:
-        """Give what is free to those who wait; they must be woken after the lock is released."""
+    def _serve(self, proved: int = 0) -> list[_Waiter[S]]:
+        """Give what is idle to those who wait; they must be woken after the lock is released.
+
+        Args:
+            proved: How many sessions have just shown that they are alive.
+        """
         self._collect_leaked()
-        served = []
-        while self._waiters and (self.idle or self._size < self.limit):
+        served: list[_Waiter[S]] = []
+        while self._waiters and (self._is_fresh() or len(served) < proved):
             waiter = self._waiters.popleft()
-            if self.idle:
-                waiter.session = self._lend_idle()
-            else:
-                self._size += 1  # a place without a session: the waiter is to open one
-            waiter.served = True
+            waiter.session = self._lend_idle()
             served.append(waiter)
         return served
 
-    def _lend_idle(self) -> S:
-        session = self.idle.pop()  # the one used last: the others can grow old and be closed
-        del self.return_times[session]
-        self._mark_lent(session)
-        return session
-
-    def _mark_lent(self, session: S) -> None:
-        self.lent.add(session)
-        self._lent += 1
-
-    def _collect_leaked(self) -> None:
-        leaked = self._lent - len(self.lent)
-        if leaked > 0:
-            self._lent -= leaked
-            self._size -= leaked
-            self._counts["leaked"] += leaked
-
-    def admit(self, session: S) -> bool:
-        """Lend a session just opened in one's own place; False if the pool was closed meanwhile."""
+    def hire(self, width: int) -> bool:
+        """Tell whether another opener is needed, of whom ``width`` may work; it is then hired."""
         with self.lock:
-            self._counts["opened"] += 1
-            self._failure = ""
+            if self._openers >= width or not self._is_work_left(self._openers):
+                return False
+            self._openers += 1
+            return True
+
+    def keep(self, width: int) -> bool:
+        """Tell whether an opener is still needed; else it is dismissed."""
+        with self.lock:
+            needed = self._openers <= width and self._is_work_left(self._openers - 1)
+            self._openers -= not needed
+            return needed
+
+    def dismiss(self) -> None:
+        """Note that an opener ended by itself."""
+        with self.lock:
+            self._openers -= 1
+
+    def _is_work_left(self, at_work: int) -> bool:
+        self._collect_leaked()
+        possible = self.idle or self._size < self.limit
+        return bool(not self._closed and len(self._waiters) > at_work and possible)
+
+    def claim(self) -> Place[S] | None:
+        """Let an opener own a place, or None if there is none to be had.
+
+        It must then :meth:`admit` a session, or :meth:`vacate` the place.
+        """
+        with self.lock:
+            if self._closed or not self._waiters:
+                return None
+            if self.idle:  # too long idle to be lent, else it would have been
+                session = self.idle.pop()
+                del self.return_times[session]
+                return Place(session)
+            if self._size >= self.limit:
+                return None
+            self._size += 1
+            return Place()
+
+    def admit(self, session: S, *, new: bool = True) -> bool:
+        """Take in a session just opened, or proved, in one's own place.
+
+        Returns:
+            False if the pool was closed meanwhile: close it, and vacate.
+        """
+        with self.lock:
+            self._counts["opened"] += new
+            self._failure = None
             if self._closed:
                 return False
-            self._mark_lent(session)
-            return True
-
-    def take_back(self, session: S) -> bool:
-        """Accept a session from its borrower, who keeps the place; False if it was not lent."""
-        with self.lock:
-            if session not in self.lent:
-                return False
-            self.lent.discard(session)
-            self._lent -= 1
-            return True
+            self._park(session)
+            served = self._serve(proved=1)
+        _wake(served)
+        return True
 
     def put_back(self, session: S) -> bool:
         """Let the next one have a session; False if the pool is closed: close it, and vacate."""
         with self.lock:
             if self._closed:
                 return False
-            self.idle.append(session)
-            self.return_times[session] = time.monotonic()
-            served = self._serve()
+            self._park(session)
+            served = self._serve() if self._waiters else []
         _wake(served)
         return True
 
     def vacate(self, reason: str = "") -> None:
-        """Let the next one have the place; ``reason`` is the count to raise, if any."""
+        """Give a place up; ``reason`` is the count to raise, if any."""
         with self.lock:
             self._size -= 1
             if reason:
                 self._counts[reason] += 1
-            served = self._serve()
-        _wake(served)
+            wanted = bool(self._waiters)
+        if wanted:
+            self.on_demand()
 
-    def note_failure(self, reason: str) -> None:
-        """Keep why a session could not be opened, for those who wait for one."""
-        with self.lock:
-            self._failure = reason
+    def fail(self, error: DatabaseUnavailable, *, at_once: bool = False) -> None:
+        """Keep why a session could not be opened, for those who wait.
 
-    def count(self, event: str) -> None:
-        """Raise a count by one."""
+        Args:
+            error: The reason.
+            at_once: Waiting is in vain: tell all who wait now.
+        """
+        told: list[_Waiter[S]] = []
         with self.lock:
-            self._counts[event] += 1
-
-    def take_idle(self, older_than: float | None = None) -> list[S]:
-        """Remove idle sessions, all or those returned before that moment; places stay taken."""
-        taken = []
-        with self.lock:
-            while self.idle:
-                returned = self.return_times[self.idle[0]]
-                if older_than is not None and returned >= older_than:
-                    break
-                session = self.idle.popleft()
-                del self.return_times[session]
-                taken.append(session)
-        return taken
+            self._failure = error
+            if at_once:
+                told = list(self._waiters)
+                self._waiters.clear()
+                for waiter in told:
+                    waiter.error = _copy(error)
+        _wake(told)
 
     def close(self) -> None:
         """End the queue: those who wait, and all who come, get :class:`PoolClosed`."""
@@ -279,17 +304,15 @@ class Turns(Generic[S]):
     def stats(self) -> PoolStats:
         """Report all numbers of one moment."""
         with self.lock:
-            self._collect_leaked()
-            counts = {name: self._counts[name] for name in _COUNTS}
-            return PoolStats(
-                maxconn=self.limit,
-                size=self._size,
-                idle=len(self.idle),
-                lent=self._lent,
-                waiting=len(self._waiters),
-                closed=self._closed,
-                **counts,
-            )
+            return self._stats(len(self._waiters))
 
 
-_COUNTS = ("requests", "waited", "timeouts", "opened", "failed", "lost", "leaked", "retried")
+def _ignore() -> None:
+    pass
+
+
+def _copy(error: DatabaseUnavailable) -> DatabaseUnavailable:
+    # Each thread raises its own: a traceback belongs to one.
+    copy = DatabaseUnavailable(*error.args)
+    copy.__cause__, copy.lasting = error.__cause__, error.lasting
+    return copy

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +18,7 @@ import psycopg2
 import pytest
 from psycopg2 import extensions as ext
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
+from storage.proxy import proxy
 
 from lab_utils_mt._storage.errors import (
     CommitUnknown,
@@ -121,6 +124,7 @@ def test_maxconn_is_a_limit(pool: ConnectionPool, admin: Any) -> None:
     watcher.join(20)
     for result in results:
         result.result(20)
+    pool._closing.join(20)
     now = pool.stats()
     assert 1 <= worst[0] <= 5
     assert now.size == now.idle <= 5
@@ -131,22 +135,20 @@ def test_maxconn_is_a_limit(pool: ConnectionPool, admin: Any) -> None:
 def block_while_connecting(pool: Any, deaf_port: int) -> bool:
     """Return a session while another thread connects; tell if that thread was in the way."""
     lent = pool.getconn()
-    good = pool.connect_kwargs
-    pool.connect_kwargs = {**good, "host": "127.0.0.1", "port": deaf_port, "connect_timeout": 3}
-    failures: list[Exception] = []
+    other = pool.getconn()
+    good = dict(pool.connect_kwargs)
+    pool.connect_kwargs.update(host="127.0.0.1", port=deaf_port, connect_timeout=3)
 
     def connect() -> None:
-        try:
-            pool.getconn()
-        except psycopg2.OperationalError as error:
-            failures.append(error)
+        with contextlib.suppress(psycopg2.OperationalError):
+            pool.putconn(pool.getconn())
 
     connecting = threading.Thread(target=connect)
     connecting.start()
     while pool.lock.acquire(blocking=False):  # until the stock pool has taken it, or 0.3 s passed
         pool.lock.release()
         connecting.join(0.05)
-        if getattr(pool, "_turns", None) and pool.stats().size == 2:
+        if getattr(pool, "_turns", None) and pool.stats().size == 3:
             break
     returning = threading.Thread(target=pool.putconn, args=(lent,))
     returning.start()
@@ -154,8 +156,9 @@ def block_while_connecting(pool: Any, deaf_port: int) -> bool:
     blocked = returning.is_alive()
     connecting.join(20)
     returning.join(20)
-    assert len(failures) == 1
-    pool.connect_kwargs = good
+    pool.connect_kwargs.clear()
+    pool.connect_kwargs.update(good)
+    pool.putconn(other)
     return blocked
 
 
@@ -230,6 +233,7 @@ def test_the_callers_error_is_not_hidden(pool: ConnectionPool, admin: Any) -> No
         fail_in_transaction(pool, admin)
     with pytest.raises(KeyError):
         lose_in_block(pool, admin, KeyError())
+    pool._closing.join(20)
     assert pool.stats().size == 0
     assert pool.stats().lost == 2
 
@@ -363,15 +367,15 @@ def test_no_state_is_passed_on(pool: ConnectionPool, state: str) -> None:
     assert pool.stats().size == 1
 
 
-def test_a_session_with_a_transaction_of_its_own_is_not_lent_again(pool: ConnectionPool) -> None:
-    """BEGIN in autocommit mode is a transaction that the driver does not know, nor roll back."""
+def test_a_transaction_of_ones_own_is_rolled_back(pool: ConnectionPool) -> None:
+    """BEGIN in autocommit mode is a transaction that the driver does not know."""
     session = pool.getconn()
     session.autocommit = True
-    session.cursor().execute("BEGIN")
+    session.cursor().execute("BEGIN; CREATE TABLE t (x int)")
     pool.putconn(session)
     with pool.connection() as other:
-        assert other is not session
-        assert ask(other, "SELECT 1") == 1
+        assert ask(other, "SELECT to_regclass('t')") is None
+    assert pool.stats().size == 1
 
 
 def test_own_statements_cost_no_reset(pool: ConnectionPool) -> None:
@@ -397,6 +401,7 @@ def test_a_failed_commit_is_told(pool: ConnectionPool, admin: Any) -> None:
     """Nobody believes that data are stored when they are not."""
     with pytest.raises(psycopg2.Error):
         lose_in_block(pool, admin)
+    pool._closing.join(20)
     assert pool.stats().size == 0
 
 
@@ -459,12 +464,15 @@ def test_a_checkout_ends_with_its_timeout(pool: ConnectionPool) -> None:
 
 
 def test_the_timeout_covers_connecting(database_dsn: str, deaf_port: int) -> None:
-    """A mute server is given up in what is left of the time, not in the 60 s of its own limit."""
-    where = {"host": "127.0.0.1", "port": deaf_port, "connect_timeout": 60}
+    """A mute server is given up when the time is up, not after the 2 s of its own limit."""
+    where = {"host": "127.0.0.1", "port": deaf_port, "connect_timeout": 2}
     with ConnectionPool(dsn=database_dsn, **where) as pool:  # type: ignore[arg-type]
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="has not answered yet"):
+            pool.getconn(timeout=0.2)
+        assert time.monotonic() - began < 1.5
         with pytest.raises(DatabaseUnavailable, match="timeout expired"):
-            pool.getconn(timeout=0.5)
-        assert pool.stats().size == 0
+            pool.getconn(timeout=20)
 
 
 def test_a_closed_pool_says_so(pool: ConnectionPool, admin: Any, wait_until: Any) -> None:
@@ -478,20 +486,23 @@ def test_a_closed_pool_says_so(pool: ConnectionPool, admin: Any, wait_until: Any
     with pytest.raises(PoolClosed):
         pool.getconn()
     pool.putconn(lent)
-    assert lent.closed
-    wait_until(lambda: admin.sessions() == 0)
+    wait_until(lambda: bool(lent.closed))
+    wait_until(lambda: admin.sessions() == 0 == pool.stats().size)
     assert repr(pool) == ("<ConnectionPool closed, 0 of 5 sessions (0 lent, 0 idle), 0 waiting>")
 
 
 def test_a_pool_closed_while_connecting_keeps_nothing(
-    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, wait_until: Any, admin: Any
 ) -> None:
     """The session that arrives too late is closed."""
     complete = pool._turns.admit
-    monkeypatch.setattr(pool._turns, "admit", lambda session: (pool.close(), complete(session))[1])
+    monkeypatch.setattr(
+        pool._turns, "admit", lambda session, new: (pool.close(), complete(session, new=new))[1]
+    )
     with pytest.raises(PoolClosed):
         pool.getconn()
-    assert pool.stats().size == 0
+    wait_until(lambda: pool.stats().size == 0)
+    assert admin.sessions() == 0
 
 
 def test_dropped_sessions_give_their_places_back(pool: ConnectionPool) -> None:
@@ -620,26 +631,6 @@ def test_a_signal_handler_can_raise_in_a_wait(pool: ConnectionPool) -> None:
     assert pool.stats().size == pool.stats().idle == 5
 
 
-def test_a_signal_handler_can_raise_while_connecting(pool: ConnectionPool) -> None:
-    """Ctrl-C ends the attempt, and costs no place."""
-
-    class Interrupted:
-        """A number that is interrupted when it is looked at."""
-
-        def __int__(self) -> int:
-            raise KeyboardInterrupt
-
-    good = pool.connect_kwargs
-    pool.connect_kwargs = {**good, "connect_timeout": Interrupted()}
-    for _ in range(6):
-        with pytest.raises(KeyboardInterrupt):
-            pool.getconn()
-    assert pool.stats().size == 0
-    pool.connect_kwargs = good
-    with pool.connection() as session:
-        assert ask(session, "SELECT 1") == 1
-
-
 def test_both_attempts_share_one_deadline(
     pool: ConnectionPool, admin: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -660,29 +651,118 @@ def test_both_attempts_share_one_deadline(
     assert len(set(deadlines)) == 1
 
 
-def test_a_deaf_server_is_named_to_those_who_wait(
-    database_dsn: str, deaf_port: int, wait_until: Any
+def test_who_waits_gets_the_next_session_after_an_outage(
+    database_dsn: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Their turn did not come because another thread is still connecting."""
-    where: Any = {"host": "127.0.0.1", "port": deaf_port, "connect_timeout": 2}
-    with ConnectionPool(dsn=database_dsn, maxconn=1, **where) as pool:
-        with pytest.raises(DatabaseUnavailable):
-            pool.getconn(timeout=0.5)
-        errors: list[Exception] = []
+    """It is told once that the database is away, and once that it is back."""
+    caplog.set_level("INFO", "lab_utils_mt.database")
+    with proxy(database_dsn) as line, ConnectionPool(dsn=line.dsn, maxconn=2) as pool:
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+        line.refuse()
+        with pytest.raises(DatabaseUnavailable, match="still so when the time was up"):
+            pool.getconn(timeout=2.0)
+        assert "no new session for" in repr(pool)
+        assert "attempts" in repr(pool)
+        restorer = threading.Timer(0.5, line.lift)
+        restorer.start()
+        with pool.connection(timeout=20) as session:
+            assert ask(session, "SELECT 1") == 1
+        restorer.join(20)
+        assert "no new session for" not in repr(pool)
+    told = [record.message for record in caplog.records]
+    assert [text for text in told if "trying again" in text] == told[:1]
+    assert len([text for text in told if "can be reached again" in text]) == 1
 
-        def connect() -> None:
-            try:
-                pool.getconn()
-            except DatabaseUnavailable as error:
-                errors.append(error)
 
-        thread = threading.Thread(target=connect)
-        thread.start()
-        wait_until(lambda: pool.stats().size == 1)
-        with pytest.raises(PoolTimeout, match=r"being opened.*last failure: cannot open database"):
-            pool.getconn(timeout=0.05)
-        thread.join(20)
-    assert len(errors) == 1
+def test_a_refused_login_is_told_at_once(database_dsn: str) -> None:
+    """Also in a pool that worked before: waiting does not create a database."""
+    with ConnectionPool(dsn=database_dsn, timeout=60) as pool:
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+        pool.clear()
+        pool.connect_kwargs["dbname"] = "nobody_made_it"
+        began = time.monotonic()
+        with pytest.raises(DatabaseUnavailable, match="does not exist; check the database's name"):
+            pool.getconn()
+        assert time.monotonic() - began < 20
+
+
+def test_a_stuck_call_is_cut(database_dsn: str, caplog: pytest.LogCaptureFixture) -> None:
+    """The server is not reached any more, so its own limit does not help."""
+    gone = pytest.raises(DatabaseUnavailable, match="did not answer in time")
+    with contextlib.ExitStack() as stack:
+        line = stack.enter_context(proxy(database_dsn))
+        pool = stack.enter_context(ConnectionPool(dsn=line.dsn, statement_timeout=0.5))
+        with gone, pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+            line.black_hole()
+            ask(session, "SELECT 1")
+        line.lift()
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+        assert pool.stats().cut == 1
+    assert "did not return within 0.75 s" in caplog.text
+
+
+def test_the_server_ends_a_slow_statement_first(pool: ConnectionPool) -> None:
+    """Then the session lives on; and a transaction may have a limit of its own."""
+    with ConnectionPool(statement_timeout=0.3, **pool.connect_kwargs) as quick:
+        with pytest.raises(psycopg2.errors.QueryCanceled), quick.connection() as session:
+            ask(session, "SELECT pg_sleep(60)")
+        with quick.connection(statement_timeout=20.0) as session:
+            assert ask(session, "SELECT 1 FROM pg_sleep(0.9)") == 1
+        with quick.connection() as session:
+            assert ask(session, "SHOW statement_timeout") == "300ms"
+        assert quick.stats().cut == 0
+        assert quick.stats().lost == 0
+
+
+def test_a_forgotten_session_is_told_with_who_forgot_it(
+    database_dsn: str, caplog: pytest.LogCaptureFixture, wait_until: Any
+) -> None:
+    """The stack of the borrower is in the log; both for a long loan and for a dropped one."""
+    with ConnectionPool(dsn=database_dsn, maxconn=1, leak_warning=0.2) as pool:
+
+        def forgetful() -> None:
+            kept = pool.getconn()
+            wait_until(lambda: "has been in use for" in caplog.text)
+            assert kept
+
+        forgetful()
+        gc.collect()
+        wait_until(lambda: "dropped without being returned" in caplog.text)
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+    assert caplog.text.count("in forgetful") == 2
+    assert caplog.text.count("has been in use for") == 1
+
+
+def test_a_dropped_pool_leaves_nothing(database_dsn: str, admin: Any, wait_until: Any) -> None:
+    """Without close(): its sessions and threads end by themselves."""
+    pool = ConnectionPool(dsn=database_dsn, idle_timeout=1.0)
+    idle_sessions(pool, 2)
+    assert admin.sessions() == 2
+    del pool
+    gc.collect()
+    wait_until(lambda: admin.sessions() == 0)
+
+
+def test_a_session_idle_for_long_is_asked_first(database_dsn: str) -> None:
+    """What a firewall forgot about is not lent."""
+    with proxy(database_dsn) as line, ConnectionPool(dsn=line.dsn, maxconn=2) as pool:
+        idle_sessions(pool, 2)
+        pool._turns._fresh = 0.0
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+        assert (pool.stats().opened, pool.stats().lost) == (2, 0)
+        line.black_hole()
+        with pytest.raises(DatabaseUnavailable, match="has not answered yet"):
+            pool.getconn(timeout=1.0)
+        line.lift()
+        pool._turns._fresh = 30.0
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")

@@ -1,85 +1,120 @@
-"""One session: what is said of it, and what is left of it."""
+"""One session: how it is judged, interrupted, made clean and closed."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 import pytest
+from psycopg2 import extras
 
 from lab_utils_mt._storage import session as sessions
 from lab_utils_mt._storage.errors import DatabaseUnavailable
+from lab_utils_mt._storage.login import Login
+from lab_utils_mt._storage.session import Session
 
 
-@pytest.mark.parametrize(
-    ("parameters", "text"),
-    [
-        ({}, "database 'the default user' on host the default host, port 5432"),
-        ({"service": "lab", "password": "p"}, "the database of service 'lab'"),
-        ({"hostaddr": "1.2.3.4", "dbname": "d", "user": "u"}, "database 'd' on host 1.2.3.4"),
-    ],
-)
-def test_a_database_is_described_without_secrets(parameters: dict[str, str], text: str) -> None:
-    """Whatever is known of it."""
-    assert sessions.describe(parameters).startswith(text)
+@pytest.fixture
+def session(database_dsn: str) -> Iterator[Session]:
+    """Return a session in the state in which a pool keeps it."""
+    opened = Login({"dsn": database_dsn}, {}).open()
+    yield opened
+    sessions.end(opened)
 
 
-def test_parameters_are_completed() -> None:
-    """With limits that would be missing; the caller's own win."""
-    given = {"dsn": "host=h keepalives_idle=5", "application_name": "mine"}
-    complete = sessions.complete(given, {"statement_timeout": 0.0001, "lock_timeout": None})
-    assert complete["keepalives_idle"] == "5"
-    assert complete["tcp_user_timeout"] == 15000
-    assert complete["application_name"] == "mine"
-    assert complete["options"].startswith("-c statement_timeout=1")  # 0 would mean no limit
-    assert "dsn" not in complete
-    with pytest.raises(psycopg2.ProgrammingError):
-        sessions.complete({"connection_factory": dict}, {})
-
-
-def test_an_ended_session_is_gone_from_the_server(database_dsn: str, admin: Any) -> None:
-    """Not soon, but at once: its place is taken next."""
-    parameters = sessions.complete({"dsn": database_dsn}, {})
-    for _ in range(20):
-        session = sessions.open_session(parameters, deadline=float("1e12"))
-        assert sessions.is_quiet(session)
-        sessions.end(session)
+def test_ended_sessions_are_gone_from_the_server(database_dsn: str, admin: Any) -> None:
+    """Not soon, but at once: their places are taken next."""
+    login = Login({"dsn": database_dsn}, {})
+    for _ in range(10):
+        pair = [login.open(), login.open()]
+        assert all(map(sessions.is_quiet, pair))
+        sessions.end(*pair)
         assert admin.sessions() == 0
-    assert not sessions.is_quiet(session)
+    assert not sessions.is_quiet(pair[0])
+    assert not sessions.clean(pair[0])
+    sessions.end(*pair)
+
+
+def test_a_transaction_begins_with_its_first_statement(session: Session) -> None:
+    """Whichever kind of cursor and of call sends it; and none begins without one."""
+    for factory in (None, extras.DictCursor, extras.NamedTupleCursor, extras.RealDictCursor):
+        session.begin()
+        with session.cursor(cursor_factory=factory) as cursor:
+            cursor.execute("SELECT %s AS x", (1,))
+            assert cursor.rowcount == 1
+        assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
+        sessions.commit(session)
+        assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
+    session.begin()
+    with session.plain_cursor() as cursor:
+        cursor.callproc("pg_backend_pid")
+    assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
+    assert sessions.clean(session)
+    session.begin()
+    sessions.commit(session)
+    assert not session.pending
+
+
+def test_an_error_that_was_ignored_is_no_silent_rollback(session: Session) -> None:
+    """The server answers such a COMMIT with ROLLBACK, which the driver takes for success."""
+    bare: Any = session
+    with session.plain_cursor() as cursor:
+        cursor.execute("CREATE TABLE t (x int)")
+    for own in (True, False):
+        session.autocommit = own
+        if own:
+            session.begin()
+        with session.plain_cursor() as cursor:
+            cursor.execute("INSERT INTO t VALUES (1)")
+            with pytest.raises(psycopg2.errors.DivisionByZero):
+                cursor.execute("SELECT 1/0")
+        with pytest.raises(psycopg2.errors.InFailedSqlTransaction, match="nothing was stored"):
+            sessions.commit(session)
+        assert sessions.clean(session)
+    session.autocommit = False
+    with session.plain_cursor() as cursor, pytest.raises(psycopg2.errors.DivisionByZero):
+        cursor.execute("SELECT 1/0")
+    psycopg2.extensions.connection.commit(bare)  # the driver's own: no error
+    session.autocommit = True
+
+
+def test_a_call_is_known_while_it_lasts(session: Session, wait_until: Any) -> None:
+    """From another thread; and that thread can end it."""
+    session.call_limit = 0.0
+    errors: list[Exception] = []
+
+    def work() -> None:
+        try:
+            with session.plain_cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(60)")
+        except psycopg2.Error as error:
+            errors.append(error)
+
+    assert not session.is_stuck(1e12)
+    thread = threading.Thread(target=work)
+    thread.start()
+    wait_until(lambda: session.is_stuck(1e12))
+    session.cut()
+    thread.join(20)
+    assert isinstance(errors[0], DatabaseUnavailable)
+    assert isinstance(errors[0].__cause__, psycopg2.OperationalError)
+    assert session.is_lost
     assert not sessions.clean(session)
-    sessions.end(session)
 
 
-def test_no_time_left_is_still_one_attempt() -> None:
-    """A place was given to this caller: it says what is wrong, not that it was late."""
-    with pytest.raises(DatabaseUnavailable, match="cannot open"):
-        sessions.open_session(sessions.complete({"dsn": "host=127.0.0.1 port=1"}, {}), 0.0)
-
-
-@pytest.mark.parametrize(
-    ("message", "advice"),
-    [
-        ("the database system is starting up", "try again"),
-        ("the database system is not yet accepting connections", "try again"),
-        ("the database system is in recovery mode", "try again"),
-        ("the database system is shutting down", "start it again"),
-        ('too many connections for database "beam"', "CONNECTION LIMIT"),
-        ('too many connections for role "cw-beam"', "CONNECTION LIMIT"),
-        ("sorry, too many clients already", "max_connections"),
-        ("remaining connection slots are reserved for roles with SUPERUSER", "max_connections"),
-        ('permission denied for database "beam"', "GRANT CONNECT"),
-        ('database "beam" is not currently accepting connections', "ALLOW_CONNECTIONS"),
-        ('role "cw-beam" is not permitted to log in', "LOGIN"),
-        ('role "cw-beam" does not exist', "check the user's name"),
-        ('database "beam" does not exist', "check the database's name"),
-        ('password authentication failed for user "cw-beam"', "passfile"),
-        ('no pg_hba.conf entry for host "::1", user "u", database "d"', "pg_hba.conf does not"),
-        ("Connection refused", "check that the server runs"),
-    ],
-)
-def test_the_advice_fits_the_servers_words(message: str, advice: str) -> None:
-    """Whatever else is named in them."""
-    error = psycopg2.OperationalError(
-        f'connection to server at "h", port 1 failed: FATAL:  {message}'
-    )
-    assert advice in sessions._explain({"host": "h"}, error).rpartition(";")[2]
+def test_guarded_cursors_are_still_what_was_asked_for(session: Session) -> None:
+    """Of the class that the caller named, by any of the driver's ways to name it."""
+    named = session.cursor("mine", extras.NamedTupleCursor, scrollable=True)
+    assert isinstance(named, extras.NamedTupleCursor)
+    session.autocommit = False
+    named.execute("SELECT generate_series(1, 5) AS x")
+    assert [row.x for row in named] == [1, 2, 3, 4, 5]
+    named.close()
+    session.cursor_factory = extras.DictCursor  # type: ignore[assignment]
+    assert isinstance(session.cursor(), extras.DictCursor)
+    with session.cursor() as cursor:
+        extras.execute_values(cursor, "SELECT * FROM (VALUES %s) AS t (x)", [(1,), (2,)])
+        assert cursor.fetchall() == [[1], [2]]
+    assert sessions.clean(session)

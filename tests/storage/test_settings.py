@@ -119,8 +119,3 @@ def test_an_invalid_dsn_does_not_spoil_the_repr() -> None:
     database.dsn = "hunter2"
     assert "dsn is not valid" in repr(database)
     assert "hunter2" not in f"{database!r}{database.status()}"
-
-
-def test_the_idle_timeout_is_told_as_it_is() -> None:
-    """No thread closes sessions in a pool that nobody uses."""
-    assert "at the next use of the pool" in CONF.read_text(encoding="utf-8")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable
@@ -10,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from lab_utils_mt._storage.errors import PoolClosed, PoolTimeout
+from lab_utils_mt._storage.errors import (
+    DatabaseUnavailable,
+    PoolClosed,
+    PoolTimeout,
+    TooManyRequests,
+)
 from lab_utils_mt._storage.turns import Turns
 
 
@@ -23,18 +27,34 @@ def soon() -> float:
     return time.monotonic() + 20.0
 
 
+def served(limit: int, **options: Any) -> Turns[Token]:
+    """Return turns whose openers need no time."""
+    turns: Turns[Token] = Turns(limit, **options)
+
+    def work() -> None:
+        while turns.hire(1):
+            place = turns.claim()
+            if place is not None:
+                turns.admit(place.stale or Token(), new=place.stale is None)
+            turns.dismiss()
+
+    turns.on_demand = work
+    return turns
+
+
 def lend(turns: Turns[Token]) -> Token:
-    """Take a turn, whatever it brings."""
-    token = turns.take(soon())
-    if token is None:
-        token = Token()
-        assert turns.admit(token)
-    return token
+    """Take a turn."""
+    return turns.take(soon())
+
+
+def give_back(turns: Turns[Token], token: Token) -> bool:
+    """Return a session in good order."""
+    return turns.take_back(token) and turns.put_back(token)
 
 
 def test_a_returned_session_is_lent_again() -> None:
     """No second one is opened."""
-    turns: Turns[Token] = Turns(2)
+    turns = served(2)
     token = lend(turns)
     assert turns.take_back(token)
     assert turns.put_back(token)
@@ -43,7 +63,7 @@ def test_a_returned_session_is_lent_again() -> None:
 
 def test_a_session_is_taken_back_once() -> None:
     """The second return, and a stranger's, are noticed."""
-    turns: Turns[Token] = Turns(2)
+    turns = served(2)
     token = lend(turns)
     assert turns.take_back(token)
     assert not turns.take_back(token)
@@ -51,10 +71,10 @@ def test_a_session_is_taken_back_once() -> None:
 
 
 def test_waiting_ends_with_the_time() -> None:
-    """The text tells how many are lent."""
-    turns: Turns[Token] = Turns(1)
+    """The text tells how many there are."""
+    turns = served(1)
     token = lend(turns)
-    with pytest.raises(PoolTimeout, match="1 lent"):
+    with pytest.raises(PoolTimeout, match="all 1 database sessions stayed in use"):
         turns.take(time.monotonic() + 0.05)
     assert turns.stats().timeouts == 1
     assert turns.stats().waiting == 0
@@ -63,21 +83,22 @@ def test_waiting_ends_with_the_time() -> None:
 
 def test_no_time_at_all_still_gets_what_is_free() -> None:
     """A deadline in the past is no reason to refuse what is there."""
-    turns: Turns[Token] = Turns(1)
-    assert turns.take(time.monotonic() - 1) is None
+    turns = served(1)
+    give_back(turns, lend(turns))
+    token = turns.take(time.monotonic() - 1)
     with pytest.raises(PoolTimeout):
         turns.take(time.monotonic() - 1)
+    assert turns.take_back(token)
 
 
 def test_turns_come_in_the_order_of_arrival(wait_until: Any) -> None:
     """Twelve waiters, one place: nobody overtakes."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     token = lend(turns)
     order: list[int] = []
 
     def work(number: int) -> None:
         mine = turns.take(soon())
-        assert mine is not None
         order.append(number)
         turns.take_back(mine)
         turns.put_back(mine)
@@ -94,36 +115,37 @@ def test_turns_come_in_the_order_of_arrival(wait_until: Any) -> None:
     assert order == list(range(12))
 
 
-def test_a_vacated_place_lets_the_next_one_open_a_session(wait_until: Any) -> None:
+def test_a_vacated_place_lets_a_session_be_opened(wait_until: Any) -> None:
     """A session that died does not take its place with it."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     token = lend(turns)
-    got: list[Token | None] = [token]
+    got: list[Token] = []
     thread = threading.Thread(target=lambda: got.append(turns.take(soon())))
     thread.start()
     wait_until(lambda: turns.stats().waiting == 1)
     turns.take_back(token)
     turns.vacate("lost")
     thread.join(20)
-    assert got == [token, None]
+    assert len(got) == 1
+    assert got[0] is not token
     assert turns.stats().lost == 1
 
 
 def test_a_dropped_session_gives_its_place_to_a_waiter() -> None:
     """Garbage collection wakes nobody, so waiters look for themselves."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     tokens = [lend(turns)]
     timer = threading.Timer(0.05, tokens.clear)
     timer.start()
-    assert turns.take(soon()) is None
+    token = lend(turns)
     timer.join(20)
-    gc.collect()
     assert turns.stats().leaked == 1
+    assert turns.take_back(token)
 
 
 def test_closing_wakes_all_waiters(wait_until: Any) -> None:
     """They get PoolClosed, as does everybody who comes later."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     token = lend(turns)
     errors: list[str] = []
 
@@ -150,7 +172,7 @@ def test_closing_wakes_all_waiters(wait_until: Any) -> None:
 
 def test_an_interrupted_waiter_leaves_the_queue() -> None:
     """Ctrl-C in a wait costs nobody a place."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     token = lend(turns)
 
     class Interrupted:
@@ -169,7 +191,7 @@ def test_an_interrupted_waiter_leaves_the_queue() -> None:
 
 def test_only_old_idle_sessions_are_taken() -> None:
     """The oldest come first, and places stay taken until they are vacated."""
-    turns: Turns[Token] = Turns(3)
+    turns = served(3)
     tokens = [lend(turns) for _ in range(3)]
     for token in tokens:
         turns.take_back(token)
@@ -182,7 +204,7 @@ def test_only_old_idle_sessions_are_taken() -> None:
 
 def test_many_threads_never_exceed_the_limit() -> None:
     """32 threads, 3 places, and the books balance at the end."""
-    turns: Turns[Token] = Turns(3)
+    turns = served(3)
     lock = threading.Lock()
     using: set[Token] = set()
     most = [0]
@@ -222,40 +244,160 @@ class Late:
 
 
 def test_a_waiter_interrupted_when_it_was_served_gives_the_session_back() -> None:
-    """Or its place, if it was to open one."""
-    turns: Turns[Token] = Turns(1)
+    """Also to a pool that was closed meanwhile: then the place is free."""
+    turns = served(1)
     token = lend(turns)
-    late: Any = Late(lambda: turns.take_back(token) and turns.put_back(token))
+    late: Any = Late(lambda: give_back(turns, token))
     with pytest.raises(KeyboardInterrupt):
         turns.take(late)
     assert (turns.stats().lent, turns.stats().idle, turns.stats().size) == (0, 1, 1)
-    assert turns.take(soon()) is token
-    late = Late(lambda: turns.take_back(token) and turns.vacate())
+    assert lend(turns) is token
+    late = Late(lambda: (give_back(turns, token), turns.close()))
     with pytest.raises(KeyboardInterrupt):
         turns.take(late)
     assert (turns.stats().lent, turns.stats().idle, turns.stats().size) == (0, 0, 0)
 
 
-def test_a_wait_for_sessions_that_do_not_open_is_not_blamed_on_the_limit() -> None:
-    """The text has the last failure, until a session opens."""
+def test_three_reasons_for_no_session_are_three_errors() -> None:
+    """All are in use; nobody opened one yet; the database is away."""
     turns: Turns[Token] = Turns(1)
-    assert turns.take(soon()) is None
-    with pytest.raises(PoolTimeout, match=r"only 0 of 1 .* being opened .* up: check") as caught:
+    with pytest.raises(PoolTimeout, match="0 of 1 database sessions are lent"):
         turns.take(time.monotonic())
-    assert "maxconn" not in str(caught.value)
-    turns.note_failure("no route to host")
-    with pytest.raises(PoolTimeout, match="last failure: no route to host"):
+    turns.on_demand = lambda: turns.hire(1)
+    with pytest.raises(DatabaseUnavailable, match="has not answered yet"):
         turns.take(time.monotonic())
-    token = Token()
-    turns.admit(token)
-    turns.take_back(token)
-    with pytest.raises(PoolTimeout, match="up: check that the server answers"):
+    turns.fail(DatabaseUnavailable("no route to host"))
+    with pytest.raises(DatabaseUnavailable, match="no route to host"):
         turns.take(time.monotonic())
+    turns = served(1)
+    token = lend(turns)
+    with pytest.raises(PoolTimeout, match="stayed in use"):
+        turns.take(time.monotonic())
+    assert turns.take_back(token)
+
+
+def test_a_failure_that_lasts_is_told_at_once(wait_until: Any) -> None:
+    """Each waiter gets an error of its own."""
+    turns: Turns[Token] = Turns(2)
+    errors: list[DatabaseUnavailable] = []
+
+    def work() -> None:
+        with pytest.raises(DatabaseUnavailable, match="no such role") as caught:
+            turns.take(soon())
+        errors.append(caught.value)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: turns.stats().waiting == 3)
+    turns.fail(DatabaseUnavailable("no such role"), at_once=True)
+    for thread in threads:
+        thread.join(20)
+    assert len(set(map(id, errors))) == 3
+    assert turns.stats().waiting == 0
+
+
+def test_only_so_many_may_wait(wait_until: Any) -> None:
+    """64 threads, 4 places, 16 may wait: 44 are refused at once, and nobody else."""
+    turns = served(4, max_waiting=16)
+    tokens = [lend(turns) for _ in range(4)]
+    refused: list[str] = []
+    waited: list[Token] = []
+
+    def work() -> None:
+        try:
+            token = lend(turns)
+        except TooManyRequests as error:
+            refused.append(str(error))
+        else:
+            waited.append(token)
+            give_back(turns, token)
+
+    threads = [threading.Thread(target=work) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(refused) == 44)
+    assert turns.stats().waiting == 16
+    for token in tokens:
+        give_back(turns, token)
+    for thread in threads:
+        thread.join(20)
+    assert len(waited) == 16
+    assert turns.stats().rejected == len(refused) == 44
+    assert "max_waiting is 16" in refused[0]
+
+
+def test_free_places_do_not_count_as_waiting() -> None:
+    """In a new pool everybody waits, for a session to be opened."""
+    turns: Turns[Token] = Turns(2, max_waiting=0)
+    threads = []
+    for _ in range(2):
+        threads.append(threading.Thread(target=turns.take, args=(soon(),)))
+        threads[-1].start()
+    deadline = soon()
+    while turns.stats().waiting < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    with pytest.raises(TooManyRequests):
+        turns.take(soon())
+    for _ in threads:
+        turns.hire(1)
+        assert turns.claim()
+        turns.admit(Token())
+        turns.dismiss()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_a_session_idle_for_long_is_proved_first() -> None:
+    """The opener gets it, with its place; nobody is lent it before."""
+    turns: Turns[Token] = Turns(1, fresh=0.0)
+    seen: list[Token | None] = []
+
+    def prove() -> None:
+        while turns.hire(1):
+            place = turns.claim()
+            assert place is not None
+            seen.append(place.stale)
+            turns._fresh = 1000.0
+            turns.admit(place.stale or Token(), new=place.stale is None)
+            turns.dismiss()
+
+    turns.on_demand = prove
+    token = lend(turns)
+    give_back(turns, token)
+    turns._fresh = 0.0
+    assert lend(turns) is token
+    assert seen == [None, token]
+    assert turns.stats().opened == 1
+    assert turns.take_back(token)
+
+
+def test_no_more_openers_than_may_work() -> None:
+    """Nor more than somebody waits for; who is not needed is sent home."""
+    turns: Turns[Token] = Turns(8)
+    assert not turns.hire(4)
+    threads = []
+    for _ in range(3):
+        threads.append(threading.Thread(target=turns.take, args=(soon(),)))
+        threads[-1].start()
+    deadline = soon()
+    while turns.stats().waiting < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [turns.hire(2) for _ in range(3)] == [True, True, False]
+    assert [turns.hire(4) for _ in range(2)] == [True, False]
+    assert turns.keep(3)
+    assert not turns.keep(2)
+    for _ in threads:
+        assert turns.claim()
+        turns.admit(Token())
+    assert not turns.keep(3)
+    for thread in threads:
+        thread.join(20)
 
 
 def test_what_was_closed_stays_closed_in_a_forked_child() -> None:
     """It starts anew, but not open."""
-    turns: Turns[Token] = Turns(1)
+    turns = served(1)
     turns.close()
     turns.forget_all()
     assert turns.stats().closed

@@ -9,12 +9,14 @@ import threading
 from pathlib import Path
 from typing import Any, TypeVar
 
-from psycopg2.extensions import connection as _Connection  # noqa: N812  (a class, spelt small)
+from psycopg2.extensions import connection as _Connection  # noqa: N812  (classes, spelt small)
+from psycopg2.extensions import cursor as _Cursor  # noqa: N812
 
 from ..._config import check, read_section
 from .. import settings as _settings
 from .. import tables
 from ..errors import PoolClosed
+from ..interactive import Interactive
 from ..pool import ConnectionPool
 
 logger = logging.getLogger("lab_utils_mt.database")
@@ -39,11 +41,13 @@ class Connecting:
     application_name: str = "lab_utils_mt"  #: How the server lists the sessions
     maxconn: int = 8  #: Most sessions at one time
     timeout: float = 30.0  #: Seconds that a thread waits for a session
-    idle_timeout: float = 600.0  #: Seconds; longer unused sessions are closed at the next use
+    max_waiting: int | None = None  #: Most threads that may wait while all sessions are in use
+    idle_timeout: float = 600.0  #: Seconds; longer unused sessions are closed
     connect_timeout: int = 10  #: Seconds to open a session, for each address of the host
     statement_timeout: float | None = 60.0  #: Seconds that a statement may run
     lock_timeout: float | None = 20.0  #: Seconds that a statement may wait for a lock
     idle_in_transaction_timeout: float | None = 60.0  #: Seconds that a transaction may stand still
+    leak_warning: float | None = 60.0  #: Seconds; who keeps a session longer is named in the log
 
     def __init__(
         self,
@@ -58,10 +62,10 @@ class Connecting:
         maxconn: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        # Guards _pool, _connected_to and db_version, and nothing is opened or closed under it.
+        # Guards _pool, _interactive and db_version, and nothing is opened or closed under it.
         self._pool_lock = threading.Lock()
         self._pool: ConnectionPool | None = None
-        self._connected_to = ""
+        self._interactive: Interactive | None = None
         if config_file is not None:
             self.config(config_file)
         where = {"host": host, "port": port, "database": database, "user": user}
@@ -117,10 +121,11 @@ class Connecting:
     def _open_pool(self) -> None:
         with contextlib.ExitStack() as undo:
             pool = undo.enter_context(ConnectionPool(**self._parameters()))
-            version, place = pool.read(tables.identity)
+            version = pool.read(tables.version)
             with self._pool_lock:
                 if self._pool is None:  # else another thread was faster, and ours is closed
-                    self._connected_to, self.db_version, self._pool = place, version, pool
+                    self.db_version, self._pool = version, pool
+                    self._interactive = Interactive(pool.open_beside)
                     undo.pop_all()
 
     def _parameters(self) -> dict[str, Any]:
@@ -135,6 +140,9 @@ class Connecting:
         """
         with self._pool_lock:
             pool, self._pool = self._pool, None
+            interactive, self._interactive = self._interactive, None
+        if interactive is not None:
+            interactive.close()
         if pool is not None:
             pool.close()
 
@@ -146,8 +154,9 @@ class Connecting:
         self.close()
 
     def _place(self) -> str:
-        if self._pool is not None:
-            return self._connected_to
+        pool = self._pool
+        if pool is not None and pool.place:
+            return pool.place
         if self.dsn:
             return _settings.describe_dsn(self.dsn)
         return f"{self.database} on {self.host}, port {self.port}, as {self.user}"
@@ -169,6 +178,29 @@ class Connecting:
             raise PoolClosed(f"not connected to {self._place()}: call connect() first")
         return pool
 
+    @property
+    def connection(self) -> _Connection | None:
+        """A psycopg2 connection of its own, for interactive use; None if not connected.
+
+        It is opened at the first use, beside the pool's ``maxconn``, and again at the next use if
+        it was lost. What is done with it must be committed. No method of this class uses it.
+
+        Raises:
+            DatabaseUnavailable: It cannot be opened.
+        """
+        interactive = self._interactive
+        return None if interactive is None else interactive.connection()
+
+    @property
+    def cursor(self) -> _Cursor | None:
+        """A cursor of :attr:`connection`; None if not connected.
+
+        Raises:
+            DatabaseUnavailable: The connection cannot be opened.
+        """
+        interactive = self._interactive
+        return None if interactive is None else interactive.cursor()
+
     def status(self) -> list[str]:
         """Describe database, server and pool, one line each."""
         pool = self._pool
@@ -182,16 +214,20 @@ class Connecting:
         ]
 
     def transaction(
-        self, timeout: float | None = None
+        self, timeout: float | None = None, *, statement_timeout: float | None = None
     ) -> contextlib.AbstractContextManager[_Connection]:
         """Lend a psycopg2 connection for a ``with`` block: one transaction, committed at its end.
 
         Args:
             timeout: Seconds to wait for it.
+            statement_timeout: Seconds that a statement in it may run, ``math.inf`` for any number;
+                default: the setting of that name.
 
         Raises:
             PoolTimeout: None came back in time.
+            TooManyRequests: Too many threads wait already.
             PoolClosed: Not connected.
             DatabaseUnavailable: None can be opened.
+            CommitUnknown: The session was lost during the commit.
         """
-        return self.pool.connection(timeout)
+        return self.pool.connection(timeout, statement_timeout=statement_timeout)

@@ -1,0 +1,64 @@
+"""Who closes the sessions that nobody wants any more?
+
+A thread of its own: nobody else waits until the server has let go of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from .session import Session, end
+from .turns import Turns
+
+
+class Closing:
+    """Closes sessions, and gives their places up."""
+
+    def __init__(self, turns: Turns[Session]) -> None:
+        self._turns = turns
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Start anew, as a forked child must."""
+        # Guards the two below.
+        self._lock = threading.Lock()
+        self._unwanted: deque[tuple[Session, str]] = deque()
+        self._thread: threading.Thread | None = None
+
+    def add(self, sessions: Iterable[Session], reason: str = "") -> None:
+        """Close sessions soon; ``reason`` is the pool's count to raise for each."""
+        with self._lock:
+            self._unwanted.extend((session, reason) for session in sessions)
+            if self._thread is not None or not self._unwanted:
+                return
+            thread = threading.Thread(target=self._work, name="database-closer", daemon=True)
+            self._thread = thread
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            self._work()
+
+    def join(self, timeout: float) -> None:
+        """Wait until all are closed."""
+        with self._lock:
+            thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _work(self) -> None:
+        while batch := self._take():
+            try:
+                end(*(session for session, _ in batch))
+            finally:
+                for _, reason in batch:
+                    self._turns.vacate(reason)
+
+    def _take(self) -> list[tuple[Session, str]]:
+        with self._lock:
+            batch = list(self._unwanted)
+            self._unwanted.clear()
+            if not batch:
+                self._thread = None
+        return batch
