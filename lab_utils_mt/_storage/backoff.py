@@ -33,6 +33,10 @@ class Backoff:
     """The pace of one pool's attempts to open a session."""
 
     def __init__(self) -> None:
+        self.forget_all()
+
+    def forget_all(self) -> None:
+        """Start anew, as a forked child must."""
         # Guards everything below.
         self._lock = threading.Lock()
         self._width = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -30,19 +31,19 @@ class Interactive:
         known = self._known()
         if known is not None:
             return known
-        opened = self._prepared()
+        opened: Session | None = self._prepared()
         with self._lock:
-            if self._session is None or self._session.closed:
-                self._session, opened = opened, self._session or opened
+            if not _is_usable(self._session):
+                self._session, opened = opened, self._session
             current = self._session
-        if opened is not current:
-            end(opened)
+        if opened is not None and opened.pid == os.getpid():
+            end(opened)  # the lost one, or ours: another thread was faster
+        assert current is not None
         return current
 
     def _known(self) -> Session | None:
         with self._lock:
-            session = self._session
-        return session if session is not None and not session.closed else None
+            return self._session if _is_usable(self._session) else None
 
     def _prepared(self) -> Session:
         session = self._open()
@@ -65,5 +66,10 @@ class Interactive:
         """Close the session, if there is one."""
         with self._lock:
             session, self._session, self._cursor = self._session, None, None
-        if session is not None:
+        if session is not None and session.pid == os.getpid():
             end(session)
+
+
+def _is_usable(session: Session | None) -> bool:
+    # A forked child leaves its parent's alone.
+    return session is not None and not session.closed and session.pid == os.getpid()

@@ -193,19 +193,26 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     def _repeat(
         self, function: Callable[[Session], T], deadline: float, mode: str, repeatable: bool
     ) -> T:
-        attempt = self._attempt(function, deadline, mode, repeatable)
-        if attempt is None:
+        done: list[T] = []
+        # Whether a session is alive shows when it is used, which costs nothing; if it is not, the
+        # second one is looked at first.
+        lent = self._turns.take(deadline) if repeatable else self._checkout(deadline)
+        if not self._attempt(lent, function, mode, done, repeatable):
             self._turns.count("retried")
-            attempt = self._attempt(function, deadline, mode, False)
-        assert attempt is not None
-        return attempt[0]
+            self._attempt(self._checkout(deadline), function, mode, done, False)
+        return done[0]
 
     def _attempt(
-        self, function: Callable[[Session], T], deadline: float, mode: str, repeatable: bool
-    ) -> tuple[T] | None:
-        """Return the result, or None if the session died before the COMMIT was sent."""
-        lent = self._checkout(deadline)
+        self,
+        lent: Session,
+        function: Callable[[Session], T],
+        mode: str,
+        done: list[T],
+        repeatable: bool,
+    ) -> bool:
+        """Append the result, or return False: the session died before the COMMIT was sent."""
         try:
+            lent.call_limit = self._call_limit
             if mode == _TRANSACTION:
                 lent.begin()
             elif mode == _READ:
@@ -214,11 +221,12 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 result = function(lent)
             except psycopg2.Error:
                 if repeatable and lent.is_lost and not lent.was_cut:
-                    return None
+                    return False
                 raise
             if mode == _TRANSACTION:
                 sessions.commit(lent)
-            return (result,)
+            done.append(result)
+            return True
         finally:
             self._take_back(lent)
 
@@ -283,8 +291,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         """Lend a session to somebody who may do anything with it."""
         lent = self._checkout(deadline)
         try:
-            self._guard.lend(lent, note_loan(depth))
             lent.begin_freely()
+            self._guard.lend(lent, note_loan(depth))
         except BaseException:
             self._take_back(lent)
             raise
@@ -304,9 +312,10 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         self._closing.add([dead], "lost")
 
     def _take_back(self, lent: Session) -> bool:
-        self._guard.take_back(lent)
         if not self._turns.take_back(lent):
             return False
+        if lent.was_lent:
+            self._guard.take_back(lent)
         try:
             usable = sessions.clean(lent)
         except BaseException:
@@ -329,7 +338,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     def _forget_parent(self) -> None:
         # Closing these would end the parent's sessions; psycopg2 leaves a session alone when it
         # is garbage collected in another process.
-        for part in (self._turns, self._closing, self._guard, self._opening):
+        for part in (self._turns, self._backoff, self._closing, self._guard, self._opening):
             part.forget_all()
         self._show_turns()
 

@@ -27,7 +27,7 @@ _CLEAN_WAIT = 5.0  # seconds
 class Session(ext.connection):
     """A connection that knows who has used it, and since when a call on it has not returned."""
 
-    used_freely = False  #: Anybody but this library has used it
+    was_lent = False  #: Anybody but this library may have used it
     pid = 0  #: The process that opened it
     era = 0  #: When it was opened, as the pool's :class:`~.backoff.Backoff` counts
     limits = ""  #: Statements that must begin each transaction
@@ -41,6 +41,7 @@ class Session(ext.connection):
     call_limit: float | None = None  #: Seconds after which such a call is cut
     was_cut = False  #: It was
     _line: socket.socket | None = None
+    _commander: ext.cursor | None = None
 
     def keep_line(self) -> None:
         """Keep a second handle of the connection's socket, which can be shut down at any time."""
@@ -53,8 +54,7 @@ class Session(ext.connection):
         scrollable: bool | None = None,
         withhold: bool = False,
     ) -> Any:
-        """Return a cursor, as psycopg2 does; afterwards the session may be in any state."""
-        self.used_freely = True
+        """Return a cursor, as psycopg2 does."""
         own: Any = self.cursor_factory
         factory = guarded(cursor_factory or own or ext.cursor)
         return super().cursor(name, factory, scrollable=scrollable, withhold=withhold)
@@ -74,6 +74,12 @@ class Session(ext.connection):
         with self.call():
             super().rollback()
         self.pending = self._anew
+
+    def command(self, statement: str, values: Any = None) -> None:
+        """Run a statement that has no result, always with the same cursor: it is faster."""
+        if self._commander is None:
+            self._commander = self.plain_cursor()
+        self._commander.execute(statement, values)
 
     @contextlib.contextmanager
     def call(self) -> Any:
@@ -132,6 +138,8 @@ class Session(ext.connection):
 
     def begin_freely(self) -> None:
         """Let somebody use it as psycopg2 documents it; each transaction gets its limits."""
+        self.was_lent = True
+        self._commander = None  # it refers to the session: a borrower may drop the last reference
         self.autocommit = False
         self.pending = self._anew = self.limits
 
@@ -142,8 +150,7 @@ class Session(ext.connection):
 
     def send_pending(self) -> None:
         """Send those statements by themselves."""
-        with self.plain_cursor() as cursor:
-            cursor.execute(self.take_pending())
+        self.command(self.take_pending())
 
     def take_pending(self) -> str:
         """Return the statements to be sent first: who takes them sends them."""
@@ -172,8 +179,7 @@ class Session(ext.connection):
 def set_statement_timeout(session: Session, seconds: float) -> None:
     """Let statements of the transaction that begins here take longer, or less long."""
     limit = 0 if math.isinf(seconds) else math.ceil(seconds * 1000)
-    with session.plain_cursor() as cursor:
-        cursor.execute("SET LOCAL statement_timeout = %s", (limit,))
+    session.command("SET LOCAL statement_timeout = %s", (limit,))
 
 
 def commit(session: Session) -> None:
@@ -205,8 +211,7 @@ def _commit(session: Session) -> None:
             " use a SAVEPOINT around what may fail"
         )
     if session.autocommit:
-        with session.plain_cursor() as cursor:
-            cursor.execute("COMMIT")
+        session.command("COMMIT")
     else:
         session.commit()
 
@@ -254,6 +259,9 @@ def clean(session: Session) -> bool:
     """
     if session.is_lost or session.was_cut:
         return False
+    session.end_work()
+    if not session.was_lent and session.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE:
+        return True
     if session.call_limit is None or session.call_limit > _CLEAN_WAIT:
         session.call_limit = _CLEAN_WAIT
     try:
@@ -263,48 +271,32 @@ def clean(session: Session) -> bool:
 
 
 def _end_transaction(session: Session) -> bool:
-    session.end_work()
     state = session.get_transaction_status()
     if state in (ext.TRANSACTION_STATUS_ACTIVE, ext.TRANSACTION_STATUS_UNKNOWN):
         return False
     if session.status != ext.STATUS_READY:
         session.rollback()
     elif state != ext.TRANSACTION_STATUS_IDLE:  # begun by us, not by psycopg2
-        with session.plain_cursor() as cursor:
-            cursor.execute("ROLLBACK")
+        session.command("ROLLBACK")
     return session.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
 
 
 def _forget_state(session: Session) -> bool:
+    if not session.was_lent:
+        return True
     if session.encoding != "UTF8":
         return False  # the driver would not learn of the way back
-    if not _may_be_altered(session):
-        session.autocommit = True
-        return True
     session.set_session("default", "default", "default", autocommit=False)
     session.autocommit = True  # in two steps: at once would SET what outlasts the transaction
     if not session.is_shared:  # else it is not ours to reset
-        with session.plain_cursor() as cursor:
-            cursor.execute("DISCARD ALL")
+        session.command("DISCARD ALL")
     session.cursor_factory = None  # type: ignore[assignment]  # which is how it began
     session.string_types.clear()
     session.binary_types.clear()
     session.notices = []
     session.notifies = []
-    session.used_freely = False
+    session.was_lent = False
     return True
-
-
-def _may_be_altered(session: Session) -> bool:
-    return bool(
-        session.used_freely
-        or session.isolation_level is not None
-        or session.readonly is not None
-        or session.deferrable is not None
-        or session.cursor_factory is not None
-        or session.string_types
-        or session.binary_types
-    )
 
 
 def end(*unwanted: Session) -> None:

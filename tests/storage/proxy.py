@@ -58,7 +58,7 @@ class Proxy:
         self._left: dict[str, int] = {}
         self._mode = OPEN
         self._first_delay = self._delay = 0.0
-        self._lines: dict[_Line, asyncio.Task[None] | None] = {}
+        self._lines: dict[_Line, asyncio.Task[None]] = {}
         self._lifted = asyncio.Event()
         self._lifted.set()
         self._door: asyncio.Server | socket.socket | None = None
@@ -148,12 +148,13 @@ class Proxy:
 
         async def act() -> None:
             self._close_door()
+            self._lifted.set()
+            await asyncio.sleep(0)  # what was just accepted becomes a line
             self._reset_all()
-            for _ in range(2):  # what was just accepted becomes a task one turn later
-                tasks = asyncio.all_tasks() - {asyncio.current_task()}
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
+            for task in self._lines.values():
+                task.cancel()
+            await asyncio.gather(*self._lines.values())
+            for _ in range(3):  # a connection is closed one turn after it was told so
                 await asyncio.sleep(0)
 
         if self._loop.is_closed():
@@ -213,7 +214,9 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.arrivals.append(time.monotonic())
         line = _Line(writer)
-        self._lines[line] = asyncio.current_task()
+        task = asyncio.current_task()
+        assert task is not None
+        self._lines[line] = task
         try:
             if self._mode in (MUTE, HOLE):
                 line.spoiled = True
@@ -221,7 +224,7 @@ class Proxy:
                     pass
             else:
                 await self._join(line, reader)
-        except OSError:  # the server is not there, or one end was reset
+        except (OSError, asyncio.CancelledError):  # no server, or one end was reset; our close()
             line.reset()
         finally:
             del self._lines[line]
