@@ -9,7 +9,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 
-from .session import Session, end
+from .cleaning import end
+from .session import Session
 from .turns import Turns
 
 

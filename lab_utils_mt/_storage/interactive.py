@@ -9,7 +9,8 @@ from collections.abc import Callable
 from psycopg2.extensions import connection as Connection  # noqa: N812  (classes, spelt small)
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
-from .session import Session, end
+from .cleaning import end
+from .session import Session
 
 
 class Interactive:

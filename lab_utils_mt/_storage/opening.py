@@ -10,11 +10,12 @@ import logging
 import threading
 
 from .backoff import Backoff, Outage
+from .cleaning import answers
 from .closing import Closing
 from .errors import DatabaseUnavailable
 from .guard import Guard
 from .login import Login, describe
-from .session import Session, answers
+from .session import Session
 from .turns import Turns
 
 logger = logging.getLogger("lab_utils_mt.database")

@@ -17,14 +17,14 @@ from typing import Any, TypeVar
 import psycopg2
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
 
-from . import session as sessions
 from .backoff import Backoff
+from .cleaning import clean, is_quiet
 from .closing import Closing
 from .guard import Guard, call_limit, note_loan
 from .login import Login
 from .opening import Opening
 from .places import PoolStats
-from .session import Session
+from .session import Session, commit, set_statement_timeout
 from .turns import Turns
 
 T = TypeVar("T")
@@ -39,10 +39,9 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     """At most ``maxconn`` sessions with one database, shared by any number of threads.
 
     Nothing is opened before somebody asks for it. Threads that wait are served in the order of
-    their arrival, and for no longer than they want to wait. Sessions are opened by threads of the
-    pool: while the database is away it tries again at a measured pace, and who waits gets a session
-    as soon as there is one. A session is rolled back and made as good as new before somebody else
-    gets it. A forked child starts with an empty pool.
+    their arrival, for no longer than they want to wait. While the database is away, the pool tries
+    again at a measured pace. A session is made as good as new before somebody else gets it. A
+    forked child starts with an empty pool.
 
     Args:
         maxconn: Most sessions at one time.
@@ -148,12 +147,12 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         lent = self._lend_freely(self._deadline(timeout), 3)
         try:
             if statement_timeout is not None:
-                sessions.set_statement_timeout(lent, statement_timeout)
+                set_statement_timeout(lent, statement_timeout)
                 lent.call_limit = call_limit(statement_timeout)
             yield lent
             if lent.pid != os.getpid():
                 raise PoolError("this session belongs to the parent process: open another one")
-            sessions.commit(lent)
+            commit(lent)
         finally:
             self._take_back(lent)
 
@@ -184,9 +183,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     def read(self, function: Callable[[Session], T], timeout: float | None = None) -> T:
         """Call ``function(session)``, which only reads: it may be repeated, nothing is committed.
 
-        Args:
-            function: The work; its result is returned.
-            timeout: Seconds that all checkouts together may take; default: the pool's.
+        The arguments are those of :meth:`run`.
         """
         return self._repeat(function, self._deadline(timeout), _READ, True)
 
@@ -224,7 +221,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                     return False
                 raise
             if mode == _TRANSACTION:
-                sessions.commit(lent)
+                commit(lent)
             done.append(result)
             return True
         finally:
@@ -237,10 +234,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
             timeout: Seconds that it may take; default: the pool's.
 
         Raises:
-            PoolTimeout: No session came back in time.
-            TooManyRequests: Too many threads wait already.
-            PoolClosed: The pool is closed.
-            DatabaseUnavailable: No session can be opened.
+            psycopg2.OperationalError: One of those of :meth:`connection`.
         """
         return self._lend_freely(self._deadline(timeout), 1)
 
@@ -300,7 +294,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
 
     def _checkout(self, deadline: float) -> Session:
         lent = self._turns.take(deadline)
-        while not sessions.is_quiet(lent):
+        while not is_quiet(lent):
             self._turns.take_back(lent)
             self._lose(lent)
             lent = self._turns.take(deadline, again=True)
@@ -317,7 +311,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         if lent.was_lent:
             self._guard.take_back(lent)
         try:
-            usable = sessions.clean(lent)
+            usable = clean(lent)
         except BaseException:
             self._closing.add([lent])
             raise

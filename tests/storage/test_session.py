@@ -10,10 +10,10 @@ import psycopg2
 import pytest
 from psycopg2 import extras
 
-from lab_utils_mt._storage import session as sessions
+from lab_utils_mt._storage.cleaning import clean, end, is_quiet
 from lab_utils_mt._storage.errors import DatabaseUnavailable
 from lab_utils_mt._storage.login import Login
-from lab_utils_mt._storage.session import Session
+from lab_utils_mt._storage.session import Session, commit
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def session(database_dsn: str) -> Iterator[Session]:
     """Return a session in the state in which a pool keeps it."""
     opened = Login({"dsn": database_dsn}, {}).open()
     yield opened
-    sessions.end(opened)
+    end(opened)
 
 
 def test_ended_sessions_are_gone_from_the_server(database_dsn: str, admin: Any) -> None:
@@ -29,12 +29,12 @@ def test_ended_sessions_are_gone_from_the_server(database_dsn: str, admin: Any) 
     login = Login({"dsn": database_dsn}, {})
     for _ in range(10):
         pair = [login.open(), login.open()]
-        assert all(map(sessions.is_quiet, pair))
-        sessions.end(*pair)
+        assert all(map(is_quiet, pair))
+        end(*pair)
         assert admin.sessions() == 0
-    assert not sessions.is_quiet(pair[0])
-    assert not sessions.clean(pair[0])
-    sessions.end(*pair)
+    assert not is_quiet(pair[0])
+    assert not clean(pair[0])
+    end(*pair)
 
 
 def test_a_transaction_begins_with_its_first_statement(session: Session) -> None:
@@ -45,15 +45,15 @@ def test_a_transaction_begins_with_its_first_statement(session: Session) -> None
             cursor.execute("SELECT %s AS x", (1,))
             assert cursor.rowcount == 1
         assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
-        sessions.commit(session)
+        commit(session)
         assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_IDLE
     session.begin()
     with session.plain_cursor() as cursor:
         cursor.callproc("pg_backend_pid")
     assert session.get_transaction_status() == psycopg2.extensions.TRANSACTION_STATUS_INTRANS
-    assert sessions.clean(session)
+    assert clean(session)
     session.begin()
-    sessions.commit(session)
+    commit(session)
     assert not session.pending
 
 
@@ -71,8 +71,8 @@ def test_an_error_that_was_ignored_is_no_silent_rollback(session: Session) -> No
             with pytest.raises(psycopg2.errors.DivisionByZero):
                 cursor.execute("SELECT 1/0")
         with pytest.raises(psycopg2.errors.InFailedSqlTransaction, match="nothing was stored"):
-            sessions.commit(session)
-        assert sessions.clean(session)
+            commit(session)
+        assert clean(session)
     session.autocommit = False
     with session.plain_cursor() as cursor, pytest.raises(psycopg2.errors.DivisionByZero):
         cursor.execute("SELECT 1/0")
@@ -101,7 +101,7 @@ def test_a_call_is_known_while_it_lasts(session: Session, wait_until: Any) -> No
     assert isinstance(errors[0], DatabaseUnavailable)
     assert isinstance(errors[0].__cause__, psycopg2.OperationalError)
     assert session.is_lost
-    assert not sessions.clean(session)
+    assert not clean(session)
 
 
 def test_guarded_cursors_are_still_what_was_asked_for(session: Session) -> None:
@@ -117,4 +117,4 @@ def test_guarded_cursors_are_still_what_was_asked_for(session: Session) -> None:
     with session.cursor() as cursor:
         extras.execute_values(cursor, "SELECT * FROM (VALUES %s) AS t (x)", [(1,), (2,)])
         assert cursor.fetchall() == [[1], [2]]
-    assert sessions.clean(session)
+    assert clean(session)
