@@ -90,6 +90,10 @@ def _forget_state(session: Session) -> bool:
         return True
     if session.encoding != "UTF8":
         return False  # the driver would not learn of the way back
+    if not _may_be_altered(session):
+        session.autocommit = True
+        session.was_lent = False
+        return True
     session.set_session("default", "default", "default", autocommit=False)
     session.autocommit = True  # in two steps: at once would SET what outlasts the transaction
     if not session.is_shared:  # else it is not ours to reset
@@ -99,8 +103,20 @@ def _forget_state(session: Session) -> bool:
     session.binary_types.clear()
     session.notices = []
     session.notifies = []
-    session.was_lent = False
+    session.was_lent = session.was_used = False
     return True
+
+
+def _may_be_altered(session: Session) -> bool:
+    return bool(
+        session.was_used
+        or session.isolation_level is not None
+        or session.readonly is not None
+        or session.deferrable is not None
+        or session.cursor_factory is not None
+        or session.string_types
+        or session.binary_types
+    )
 
 
 def end(*unwanted: Session) -> None:

@@ -94,11 +94,6 @@ class Login:
             f"SET LOCAL {name}={_milliseconds(value)};" for name, value in self._limits.items()
         )
 
-    @property
-    def wants_a_primary(self) -> bool:
-        """Whether a server that only reads will not do."""
-        return self.parameters.get("target_session_attrs") in {"read-write", "primary"}
-
     def open(self, watch: Callable[[Session], object] = id) -> Session:
         """Open a session.
 
@@ -113,15 +108,24 @@ class Login:
         """
         try:
             session = self._connect()
-            session.wants_a_primary = self.wants_a_primary
-            watch(session)
-            if not (self._is_direct and _is_direct(session)):
-                session.limits = self._limits_for_a_transaction()
-                session.is_shared = True
-            self.place = _place(session)
+            try:
+                watch(session)
+                self._meet(session)
+            except BaseException:
+                session.close()
+                raise
         except (psycopg2.Error, UnicodeDecodeError) as error:  # a localised server
             raise _explain(self.parameters, error) from error
         return session
+
+    def _meet(self, session: Session) -> None:
+        """Find out with whom the session is."""
+        attributes = session.info.dsn_parameters.get("target_session_attrs")
+        session.wants_a_primary = attributes in {"read-write", "primary"}
+        if not (self._is_direct and _is_direct(session)):
+            session.limits = self._limits_for_a_transaction()
+            session.is_shared = True
+        self.place = _place(session)
 
     def _connect(self) -> Session:
         if self._is_direct:

@@ -21,7 +21,8 @@ from .errors import CommitUnknown, DatabaseUnavailable
 class Session(ext.connection):
     """A connection that knows who has used it, and since when a call on it has not returned."""
 
-    was_lent = False  #: Anybody but this library may have used it
+    was_lent = False  #: Anybody but this library had it
+    was_used = False  #: ... and took a cursor
     pid = 0  #: The process that opened it
     era = 0  #: When it was opened, as the pool's :class:`~.backoff.Backoff` counts
     limits = ""  #: Statements that must begin each transaction
@@ -49,6 +50,7 @@ class Session(ext.connection):
         withhold: bool = False,
     ) -> Any:
         """Return a cursor, as psycopg2 does."""
+        self.was_used = True
         own: Any = self.cursor_factory
         factory = guarded(cursor_factory or own or ext.cursor)
         return super().cursor(name, factory, scrollable=scrollable, withhold=withhold)

@@ -361,10 +361,10 @@ def test_stock_passes_state_on(stock: Any, state: str) -> None:
 
 
 @pytest.mark.parametrize("state", STATES)
-def test_no_state_is_passed_on(pool: ConnectionPool, state: str) -> None:
+def test_no_state_is_passed_on(pool: ConnectionPool, state: str, wait_until: Any) -> None:
     """The next borrower gets a session as good as new."""
     assert not leave_behind(pool, state)
-    assert pool.stats().size == 1
+    wait_until(lambda: pool.stats().size == pool.stats().idle == 1)
 
 
 def test_a_transaction_of_ones_own_is_rolled_back(pool: ConnectionPool) -> None:
