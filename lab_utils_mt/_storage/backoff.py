@@ -60,13 +60,18 @@ class Backoff:
         """Return the seconds until the next attempt; 0 if it may begin."""
         return max(0.0, self._not_before - time.monotonic())
 
-    def failed(self) -> bool:
-        """Note that no session could be opened; True if this begins an outage."""
+    def failed(self, era: int) -> bool:
+        """Note that no session could be opened; True if this begins an outage.
+
+        Args:
+            era: When the attempt began: those that failed side by side count once.
+        """
         with self._lock:
             before = self._outage
             began, attempts = (before.began, before.attempts) if before else (time.monotonic(), 0)
             self._outage = Outage(began, attempts + 1)
-            self._slow_down()
+            if era == self._era:
+                self._slow_down()
             return before is None
 
     def opened(self) -> Outage | None:

@@ -6,9 +6,7 @@ How a session is judged, made clean, and closed.
 from __future__ import annotations
 
 import contextlib
-import select
 import socket
-import sys
 import time
 
 import psycopg2
@@ -18,27 +16,6 @@ from .session import Session
 
 _END_WAIT = 1.0  # seconds
 _CLEAN_WAIT = 5.0  # seconds
-
-
-def is_quiet(session: Session) -> bool:
-    """Tell, without a round trip, whether an idle session is alive: then it has nothing to say."""
-    try:
-        return not session.closed and not _is_readable(session.fileno())
-    except (psycopg2.Error, OSError, ValueError):
-        return False
-
-
-if sys.platform == "win32":
-
-    def _is_readable(handle: int) -> bool:
-        return bool(select.select([handle], [], [], 0)[0])
-
-else:
-
-    def _is_readable(handle: int) -> bool:
-        poll = select.poll()  # select() refuses file descriptors from 1024 on
-        poll.register(handle, select.POLLIN)
-        return bool(poll.poll(0))
 
 
 def answers(session: Session, limit: float) -> bool:

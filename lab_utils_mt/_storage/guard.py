@@ -21,7 +21,7 @@ from .turns import Turns
 
 logger = logging.getLogger("lab_utils_mt.database")
 
-_MOST_PAUSE = 1.0  # seconds
+_LEAST_PAUSE, _MOST_PAUSE = 0.02, 1.0  # seconds
 _DEPTH = 12  # calls of a borrower that are shown
 
 
@@ -29,7 +29,18 @@ def call_limit(statement_timeout: float | None) -> float | None:
     """Return the seconds after which a call is cut: the server, if it is well, was faster."""
     if statement_timeout is None or math.isinf(statement_timeout):
         return None
-    return statement_timeout + max(0.1 * statement_timeout, 0.25)
+    return statement_timeout + _grace(statement_timeout)
+
+
+def _grace(statement_timeout: float) -> float:
+    return max(0.1 * statement_timeout, 0.25)
+
+
+def _pause(statement_timeout: float | None, *others: float | None) -> float:
+    limits = [limit / 10 for limit in others if limit]
+    if statement_timeout is not None:
+        limits.append(_grace(statement_timeout) / 8)
+    return max(_LEAST_PAUSE, min([_MOST_PAUSE, *limits]))
 
 
 @dataclasses.dataclass
@@ -66,7 +77,7 @@ class Guard:
     Args:
         turns: The pool's places.
         closing: Closes idle sessions.
-        pause: Seconds between two looks.
+        statement_timeout: Seconds that a statement may take; None for any number.
         idle_timeout: Seconds after which an idle session is closed; 0 keeps it.
         leak_warning: Seconds after which a borrower is named in the log; None never does.
     """
@@ -75,13 +86,13 @@ class Guard:
         self,
         turns: Turns[Session],
         closing: Closing,
-        pause: float,
+        statement_timeout: float | None,
         idle_timeout: float,
         leak_warning: float | None,
     ) -> None:
         self._turns = turns
         self._closing = closing
-        self._pause = min(_MOST_PAUSE, pause)
+        self._pause = _pause(statement_timeout, idle_timeout, leak_warning)
         self._idle_timeout = idle_timeout
         self._leak_warning = leak_warning
         self._stopped = False

@@ -20,6 +20,7 @@ from .turns import Turns
 
 logger = logging.getLogger("lab_utils_mt.database")
 
+_SLICE = 0.25  # seconds
 _PROOF = 5.0  # seconds that a session idle for long has to answer
 
 
@@ -60,16 +61,15 @@ class Opening:
         closed = self._closed
         while self._turns.keep(self._backoff.width):
             pause = self._backoff.delay()
-            if pause:
-                closed.wait(pause)
-                continue
-            place = self._turns.claim()
+            place = self._turns.claim(may_open=not pause)
             if place is not None:
                 self._provide(place.stale)
+            elif pause:
+                closed.wait(min(pause, _SLICE))  # meanwhile there may be one to be proved
 
     def _provide(self, stale: Session | None) -> None:
         try:
-            session = stale if stale is not None else self._open()
+            session = self._open() if stale is None else stale
             proved = stale is None or answers(stale, _PROOF)
         except BaseException:
             self._turns.vacate("failed")
@@ -92,7 +92,7 @@ class Opening:
         try:
             session = self._login.open(self._guard.watch)
         except DatabaseUnavailable as error:
-            self._note(error)
+            self._note(error, era)
             return None
         session.era = era
         self._began = True
@@ -101,9 +101,9 @@ class Opening:
             self._tell_end(outage)
         return session
 
-    def _note(self, error: DatabaseUnavailable) -> None:
+    def _note(self, error: DatabaseUnavailable, era: int) -> None:
         self._turns.fail(error, at_once=error.lasting or not self._began)
-        if self._backoff.failed() and self._began:
+        if self._backoff.failed(era) and self._began:
             logger.warning("%s; trying again until it works", error)
 
     def _tell_end(self, outage: Outage) -> None:

@@ -122,11 +122,6 @@ class Places(Generic[S]):
                 taken.append(session)
         return taken
 
-    def is_lent(self, session: S) -> bool:
-        """Tell whether somebody uses a session, or could."""
-        with self.lock:
-            return session in self.lent
-
     def count(self, event: str) -> None:
         """Raise a count by one."""
         with self.lock:

@@ -18,8 +18,9 @@ import psycopg2
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
 
 from .backoff import Backoff
-from .cleaning import clean, is_quiet
+from .cleaning import clean
 from .closing import Closing
+from .forking import tell_of_fork
 from .guard import Guard, call_limit, note_loan
 from .login import Login
 from .opening import Opening
@@ -90,14 +91,14 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         self._backoff = Backoff()
         self._turns: Turns[Session] = Turns(maxconn, max_waiting, _FRESH)
         self._closing = Closing(self._turns)
-        pause = min(filter(None, [self._call_limit, idle_timeout, leak_warning]), default=10.0) / 10
-        self._guard = Guard(self._turns, self._closing, pause, idle_timeout, leak_warning)
+        times = (statement_timeout, idle_timeout, leak_warning)
+        self._guard = Guard(self._turns, self._closing, *times)
         self._opening = Opening(login, self._turns, self._backoff, self._guard, self._closing)
         self._turns.on_demand = self._opening.call
         # None of the parts knows the pool, so it can be garbage collected while threads of it run.
         weakref.finalize(self, self._guard.stop).atexit = False
         self._show_turns()
-        _pools.add(self)
+        tell_of_fork(self)
 
     def _show_turns(self) -> None:
         """Keep the parent's documented attributes true."""
@@ -168,8 +169,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
 
         Args:
             function: The work; its result is returned.
-            idempotent: The function may be called once more if its session dies before the COMMIT
-                was sent.
+            idempotent: The function may be called again if its session dies before the COMMIT was
+                sent: once, and besides with any session that was open when the first one died.
             timeout: Seconds that all checkouts together may take; default: the pool's.
             transaction: False lets each statement be a transaction of its own, as some must be;
                 there is nothing to commit then.
@@ -192,11 +193,16 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
     ) -> T:
         done: list[T] = []
         # Whether a session is alive shows when it is used, which costs nothing; if it is not, the
-        # second one is looked at first.
+        # next one is looked at first.
         lent = self._turns.take(deadline) if repeatable else self._checkout(deadline)
-        if not self._attempt(lent, function, mode, done, repeatable):
+        if self._attempt(lent, function, mode, done, repeatable):
+            return done[0]
+        now = self._backoff.era
+        while not done:
             self._turns.count("retried")
-            self._attempt(self._checkout(deadline), function, mode, done, False)
+            lent = self._checkout(deadline)
+            # What ended the first session may just be ending all that were open then.
+            self._attempt(lent, function, mode, done, repeatable=lent.era < now)
         return done[0]
 
     def _attempt(
@@ -294,7 +300,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
 
     def _checkout(self, deadline: float) -> Session:
         lent = self._turns.take(deadline)
-        while not is_quiet(lent):
+        while not lent.is_quiet():
             self._turns.take_back(lent)
             self._lose(lent)
             lent = self._turns.take(deadline, again=True)
@@ -329,21 +335,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         else:
             self._lose(unusable)
 
-    def _forget_parent(self) -> None:
-        # Closing these would end the parent's sessions; psycopg2 leaves a session alone when it
-        # is garbage collected in another process.
+    def forget_parent(self) -> None:
+        """Start anew in a forked child; psycopg2 leaves the parent's sessions alone there."""
         for part in (self._turns, self._backoff, self._closing, self._guard, self._opening):
             part.forget_all()
         self._show_turns()
-
-
-_pools: weakref.WeakSet[ConnectionPool] = weakref.WeakSet()
-
-
-def _forget_parents() -> None:
-    for pool in list(_pools):
-        pool._forget_parent()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_parents)

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import select
 import socket
+import sys
 import time
 from typing import Any
 
@@ -29,6 +31,7 @@ class Session(ext.connection):
     is_shared = False  #: A pooler may put another session behind it at each transaction
     wants_a_primary = False  #: A server that only reads will not do
     is_demoted = False  #: ... but this one does only read
+    is_gone = False  #: The server has hung up, and the driver has not noticed
     pending = ""  #: Statements to be sent with the next one, such as BEGIN
     _always = ""  #: ... and with each
     _anew = ""  #: ... and with the first after each COMMIT or ROLLBACK of psycopg2's
@@ -93,6 +96,15 @@ class Session(ext.connection):
         finally:
             self.busy_since = 0.0
 
+    @contextlib.contextmanager
+    def pause(self) -> Any:
+        """Let what happens inside a call, but is not the server's work, take any time."""
+        self.busy_since = 0.0
+        try:
+            yield
+        finally:
+            self.busy_since = time.monotonic()
+
     def explain(self, error: psycopg2.Error) -> None:
         """Say what an error means for this session.
 
@@ -104,13 +116,27 @@ class Session(ext.connection):
                 "the database server did not answer in time, and the connection was cut: check the"
                 " server and the network, or raise statement_timeout"
             ) from error
+        # A line that breaks while a statement is sent is a DatabaseError without a code, and the
+        # driver takes the connection for a good one.
+        if error.pgcode is None and not self.is_quiet():
+            self.is_gone = True
         if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction) and self.wants_a_primary:
             self.is_demoted = True
 
     @property
     def is_lost(self) -> bool:
         """Whether nothing more can be done with it."""
-        return bool(self.closed) or self.is_demoted
+        return bool(self.closed) or self.is_gone or self.is_demoted
+
+    def is_quiet(self) -> bool:
+        """Tell, without a round trip, whether it is alive, if nobody uses it.
+
+        Then it has nothing to say.
+        """
+        try:
+            return not self.closed and not _is_readable(self.fileno())
+        except (psycopg2.Error, OSError, ValueError):
+            return False
 
     def is_stuck(self, now: float) -> bool:
         """Tell whether a call on it should have returned by now."""
@@ -187,11 +213,11 @@ def commit(session: Session) -> None:
     """
     if session.end_work():
         return
-    lost_before = session.closed
+    lost_before = session.is_lost
     try:
         _commit(session)
     except psycopg2.Error as error:
-        if lost_before or not session.closed:
+        if lost_before or not (session.closed or session.is_gone):
             raise
         reason = " ".join(str(error).split())
         raise CommitUnknown(
@@ -210,3 +236,16 @@ def _commit(session: Session) -> None:
         session.command("COMMIT")
     else:
         session.commit()
+
+
+if sys.platform == "win32":
+
+    def _is_readable(handle: int) -> bool:
+        return bool(select.select([handle], [], [], 0)[0])
+
+else:
+
+    def _is_readable(handle: int) -> bool:
+        poll = select.poll()  # select() refuses file descriptors from 1024 on
+        poll.register(handle, select.POLLIN)
+        return bool(poll.poll(0))

@@ -223,10 +223,13 @@ class Turns(Places[S]):
         possible = self.idle or self._size < self.limit
         return bool(not self._closed and len(self._waiters) > at_work and possible)
 
-    def claim(self) -> Place[S] | None:
+    def claim(self, *, may_open: bool = True) -> Place[S] | None:
         """Let an opener own a place, or None if there is none to be had.
 
         It must then :meth:`admit` a session, or :meth:`vacate` the place.
+
+        Args:
+            may_open: A new session may be opened now, not only an idle one be proved.
         """
         with self.lock:
             if self._closed or not self._waiters:
@@ -235,7 +238,7 @@ class Turns(Places[S]):
                 session = self.idle.pop()
                 del self.return_times[session]
                 return Place(session)
-            if self._size >= self.limit:
+            if self._size >= self.limit or not may_open:
                 return None
             self._size += 1
             return Place()

@@ -18,7 +18,7 @@ from psycopg2.extensions import make_dsn, parse_dsn
 T = TypeVar("T")
 
 _TIMEOUT = 20.0  # seconds; only a hang lasts longer
-_MOST_FILLERS = 300  # connections that a system may queue although it was told not to
+_MOST_FILLERS = 300  # connections that a system may queue although told not to
 _RESET = struct.pack("ii", 1, 0)  # linger for no time at all: close with a reset
 
 OPEN, MUTE, HOLE, RESET = "open", "mute", "black hole", "reset"
@@ -74,8 +74,6 @@ class Proxy:
             )
         )
 
-    # What a test may do to the line.
-
     def cut_after(self, direction: str, number: int) -> None:
         """Break the line, once, at the byte that comes after so many more in a direction."""
         self._call(lambda: setattr(self, "_left", {direction: number}))
@@ -85,8 +83,8 @@ class Proxy:
 
         def act() -> None:
             self._close_door()
-            self._door = self._bind()  # keeps the port from being given to somebody else
             self._reset_all()
+            self._door = self._bind()  # else somebody else could be given the port
 
         self._call(act)
 
@@ -124,10 +122,6 @@ class Proxy:
         """Delay every answer."""
         self._call(lambda: self._turn(OPEN, delay=seconds))
 
-    def reset_all(self) -> None:
-        """Reset the lines that exist."""
-        self._call(self._reset_all)
-
     def lift(self) -> None:
         """End the fault. Lines on which bytes were lost, and those begun meanwhile, are reset."""
 
@@ -164,7 +158,7 @@ class Proxy:
         self._thread.join(_TIMEOUT)
         self._loop.close()
 
-    # All below runs in the loop's thread, except these two.
+    # All below runs in the loop's thread, but for _do() and _call().
 
     def _do(self, what: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(what, self._loop).result(_TIMEOUT)

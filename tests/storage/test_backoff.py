@@ -31,7 +31,7 @@ def test_at_most_20_attempts_a_minute(clock: Clock) -> None:
     for _ in range(200):
         pace, attempts, gaps = Backoff(), [clock.now], []
         while clock.now < attempts[0] + 60:
-            pace.failed()
+            pace.failed(pace.era)
             gaps.append(pace.delay())
             clock.now += gaps[-1]
             attempts.append(clock.now)
@@ -48,16 +48,27 @@ def test_one_at_a_time_after_a_failure_more_after_each_success(clock: Clock) -> 
     for _ in range(3):
         assert pace.opened() is None
         widths.append(pace.width)
-    pace.failed()
+    pace.failed(pace.era)
     assert [*widths, pace.width] == [1, 2, 4, 8, 1]
+
+
+def test_attempts_that_fail_side_by_side_count_once(clock: Clock) -> None:
+    """Eight at once are no reason to wait eight times as long."""
+    pace = Backoff()
+    era = pace.era
+    for _ in range(8):
+        pace.failed(era)
+    assert pace.delay() <= 0.55
+    assert pace.outage is not None
+    assert pace.outage.attempts == 8
 
 
 def test_an_outage_begins_and_ends_once(clock: Clock) -> None:
     """So that it is told once."""
     pace = Backoff()
-    assert pace.failed()
+    assert pace.failed(pace.era)
     clock.now += 7
-    assert not pace.failed()
+    assert not pace.failed(pace.era)
     assert str(pace.outage) == "7.0 s, 2 attempts"
     ended = pace.opened()
     assert ended is not None

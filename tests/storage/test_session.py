@@ -10,7 +10,7 @@ import psycopg2
 import pytest
 from psycopg2 import extras
 
-from lab_utils_mt._storage.cleaning import clean, end, is_quiet
+from lab_utils_mt._storage.cleaning import clean, end
 from lab_utils_mt._storage.errors import DatabaseUnavailable
 from lab_utils_mt._storage.login import Login
 from lab_utils_mt._storage.session import Session, commit
@@ -29,10 +29,10 @@ def test_ended_sessions_are_gone_from_the_server(database_dsn: str, admin: Any) 
     login = Login({"dsn": database_dsn}, {})
     for _ in range(10):
         pair = [login.open(), login.open()]
-        assert all(map(is_quiet, pair))
+        assert all(session.is_quiet() for session in pair)
         end(*pair)
         assert admin.sessions() == 0
-    assert not is_quiet(pair[0])
+    assert not pair[0].is_quiet()
     assert not clean(pair[0])
     end(*pair)
 
