@@ -42,6 +42,15 @@ DOCUMENTED = {
     "check_column": "table_name column_name",
     "new_column": "table_name column_name data_type constraints=None",
     "new_entry": "table_name columns data check_columns=False",
+    "create_database": "db_name owner=postgres",
+    "create_aggregate_view": "table_name index_name=time recreate=True",
+    # what lab_utils 0.5.5 to 0.5.12 added
+    "get_list_columns": "table_name",
+    "fetch_latest_value": "table_name column_name=None",
+    "check_empty_table": "table_name",
+    "fetch_next_serial_id": "table_name",
+    "update_measurement": "table_name measurement_id columns=None values=None pairs=None",
+    "retrieve_entries": "table_name conditions=None",  # there, conditions had no default
 }
 
 
@@ -519,9 +528,9 @@ def test_an_address_is_named_before_the_connection() -> None:
 
 
 def test_numbers_are_stored_as_the_manual_says(database: Database, table: str) -> None:
-    """Rounded in a column of integers; NaN passes for positive, and minus zero loses its sign."""
+    """Rounded in a column of integers; NaN passes for positive, and minus zero keeps its sign."""
     database.new_column(table, "above", DataType.double, [Constraint.positive_strict])
     database.new_entry(table, ["count", "sample", "above"], [2.6, -0.0, math.nan])
     assert rows(database, "count") == [3]
-    assert math.copysign(1, rows(database, "sample")[0]) == 1
+    assert math.copysign(1, rows(database, "sample")[0]) == -1
     assert math.isnan(rows(database, "above")[0])

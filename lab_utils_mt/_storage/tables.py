@@ -7,16 +7,22 @@ behind in the session, so that returning it to its pool costs nothing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
 
 from . import sql, timescale
 from .columns import Constraint, DataType
-from .errors import CommitUnknown
-from .pool import ConnectionPool
 from .session import Session
-from .values import check_row, naming
+
+#: What the server calls the types that can be summed up
+NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
+
+_COLUMNS_AND_TYPES = """
+    SELECT attname, atttypid::regtype::text FROM pg_attribute
+    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
 
 
 def _answer(session: Session, query: str, values: tuple[Any, ...] = ()) -> Any:
@@ -43,7 +49,30 @@ def column_exists(session: Session, table: str, column: str) -> bool:
     return bool(_answer(session, sql.COLUMN_EXISTS, (sql.quoted_table(table), column)))
 
 
-def create_time_table(session: Session, table: str, default_now: bool, if_not_exists: bool) -> None:
+def list_columns(session: Session, table: str) -> list[list[str]]:
+    """Return the columns of a table, or of a view: each one's name and type, in their order.
+
+    Raises:
+        psycopg2.IntegrityError: There is no such table.
+    """
+    with session.plain_cursor() as cursor:
+        cursor.execute(_COLUMNS_AND_TYPES, (sql.quoted_table(table),))
+        rows = cursor.fetchall()
+    if not rows:
+        raise psycopg2.IntegrityError(
+            f"table {table} does not exist in database {session.info.dbname}: check its name,"
+            " or make it with create_timescale_db()"
+        )
+    return [[str(name), str(kind)] for name, kind in rows]
+
+
+def create_time_table(
+    session: Session,
+    table: str,
+    default_now: bool,
+    if_not_exists: bool,
+    chunk: timedelta | None = None,
+) -> None:
     """Make a table with a column ``time``, a hypertable where that is possible."""
     with session.plain_cursor() as cursor:
         if if_not_exists:
@@ -52,7 +81,7 @@ def create_time_table(session: Session, table: str, default_now: bool, if_not_ex
             if table_exists(session, table):
                 return
         cursor.execute(sql.create_time_table(table, default_now))
-        timescale.index_by_time(cursor, table)
+        timescale.index_by_time(cursor, table, chunk)
 
 
 def check_kinds(column: str, data_type: Any, constraints: Sequence[Any]) -> None:
@@ -79,58 +108,7 @@ def add_column(
         psycopg2.IntegrityError: There is no such table.
     """
     statement = sql.add_column(table, column, data_type, constraints)
-    if column_exists(session, table, column):
+    if any(name == column for name, _ in list_columns(session, table)):
         return  # without the exclusive lock that even a needless ALTER TABLE takes
-    if not table_exists(session, table):
-        raise psycopg2.IntegrityError(f"table {table} does not exist: column {column} not added")
     with session.plain_cursor() as cursor:
         cursor.execute(statement)
-
-
-def check_columns(session: Session, table: str, columns: Sequence[str]) -> None:
-    """Make sure that a table has these columns.
-
-    Raises:
-        psycopg2.IntegrityError: The table or one of the columns does not exist.
-    """
-    with session.plain_cursor() as cursor:
-        cursor.execute(sql.COLUMNS, (sql.quoted_table(table),))
-        known = {row[0] for row in cursor.fetchall()}
-    if not known:
-        raise psycopg2.IntegrityError(f"table {table} does not exist: nothing was written")
-    missing = ", ".join(column for column in columns if column not in known)
-    if missing:
-        raise psycopg2.IntegrityError(f"table {table} has no column {missing}: nothing was written")
-
-
-def insert_row(session: Session, table: str, columns: Sequence[str], data: Sequence[Any]) -> None:
-    """Add one row."""
-    statement = sql.insert(table, tuple(columns))
-    with session.plain_cursor() as cursor, naming(table, columns, data):
-        cursor.execute(statement.text(cursor), data)
-
-
-def store_row(
-    pool: ConnectionPool,
-    table: str,
-    columns: Sequence[str],
-    data: Sequence[Any],
-    look_first: bool,
-) -> None:
-    """Add one row in a transaction of its own; when this returns, it is committed.
-
-    Raises:
-        CommitUnknown: Nobody knows if it is; names the table.
-    """
-    check_row(table, columns, data)
-
-    def insert(session: Session) -> None:
-        if look_first:
-            check_columns(session, table, columns)
-        insert_row(session, table, columns, data)
-
-    try:
-        pool.run(insert, idempotent=True)
-    except CommitUnknown as error:
-        error.args = (f"table {table}: {error}",)
-        raise

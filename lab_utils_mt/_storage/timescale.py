@@ -1,9 +1,10 @@
-"""Can this server make a hypertable, and what is missed where it cannot?"""
+"""How much of TimescaleDB does this server have, and what is missed where it has not all?"""
 
 from __future__ import annotations
 
 import enum
 import logging
+from datetime import timedelta
 
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  (a class, spelt small in psycopg2)
 
@@ -18,9 +19,15 @@ _EVIDENCE = """
     SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),
            EXISTS (SELECT FROM pg_extension WHERE extname = 'timescaledb'),
            EXISTS (SELECT FROM pg_settings WHERE name LIKE 'timescaledb.%%'
-                   OR name = 'shared_preload_libraries' AND setting LIKE '%%timescaledb%%')
+                   OR name = 'shared_preload_libraries' AND setting LIKE '%%timescaledb%%'),
+           current_setting('timescaledb.license', true)
 """
-_MAKE_HYPERTABLE = "SELECT create_hypertable(%s::regclass, 'time')"
+_IS_HYPERTABLE = """
+    SELECT EXISTS (
+        SELECT FROM timescaledb_information.hypertables
+        WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%s)
+    )
+"""
 
 
 class Extension(enum.Enum):
@@ -35,7 +42,16 @@ class Extension(enum.Enum):
         "this database has no TimescaleDB: let its owner or a superuser run"
         " CREATE EXTENSION timescaledb"
     )
-    USABLE = "hypertables can be made"
+    APACHE = (
+        "TimescaleDB runs with timescaledb.license = 'apache', which has hypertables, but no"
+        " continuous aggregates, compression and retention: set it to 'timescale'"
+    )
+    USABLE = "all of TimescaleDB can be used"
+
+    @property
+    def has_hypertables(self) -> bool:
+        """Tell if tables can be hypertables."""
+        return self in (Extension.APACHE, Extension.USABLE)
 
 
 def find_extension(cursor: Cursor) -> Extension:
@@ -43,19 +59,43 @@ def find_extension(cursor: Cursor) -> Extension:
     cursor.execute(_EVIDENCE, ())
     row = cursor.fetchone()
     assert row is not None
-    available, created, loaded = row
+    available, created, loaded, licence = row
     if not available and not created:
         return Extension.ABSENT
     if not loaded:
         return Extension.NOT_PRELOADED
-    return Extension.USABLE if created else Extension.NOT_CREATED
+    if not created:
+        return Extension.NOT_CREATED
+    return Extension.APACHE if licence == "apache" else Extension.USABLE
 
 
-def index_by_time(cursor: Cursor, table: str) -> None:
+def is_hypertable(cursor: Cursor, table: str) -> bool:
+    """Tell if a table is one, in a database whose extension has them."""
+    cursor.execute(_IS_HYPERTABLE, (sql.quoted_table(table),))
+    row = cursor.fetchone()
+    return bool(row and row[0])
+
+
+def obstacle(cursor: Cursor, table: str) -> str | None:
+    """Say why the server cannot look after a table by itself; None if it can."""
+    extension = find_extension(cursor)
+    if extension is not Extension.USABLE:
+        return str(extension.value)
+    if is_hypertable(cursor, table):
+        return None
+    return (
+        "it is not a hypertable: let its owner run"
+        f" SELECT create_hypertable('{table}', 'time', migrate_data => true)"
+    )
+
+
+def index_by_time(cursor: Cursor, table: str, chunk: timedelta | None = None) -> None:
     """Make a new table a hypertable, or give it an index on its times and a warning in the log."""
     extension = find_extension(cursor)
-    if extension is Extension.USABLE:
-        cursor.execute(_MAKE_HYPERTABLE, (sql.quoted_table(table),))
+    if extension.has_hypertables:
+        _make_hypertable(cursor, table, chunk)
+        if extension is Extension.APACHE:
+            logger.info("table %s is a hypertable. %s", table, extension.value)
         return
     cursor.execute(sql.create_time_index(table))
     logger.warning(
@@ -65,3 +105,14 @@ def index_by_time(cursor: Cursor, table: str) -> None:
         table,
         extension.value,
     )
+
+
+def _make_hypertable(cursor: Cursor, table: str, chunk: timedelta | None) -> None:
+    name = sql.quoted_table(table)
+    if chunk is None:
+        cursor.execute("SELECT create_hypertable(%s::regclass, 'time')", (name,))
+    else:
+        cursor.execute(
+            "SELECT create_hypertable(%s::regclass, 'time', chunk_time_interval => %s)",
+            (name, chunk),
+        )

@@ -3,50 +3,79 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import psycopg2
 import pytest
-from psycopg2 import sql
+from worlds import APACHE, TIMESCALE, UNLOADED, execute, new_database, select, server
 
-from lab_utils_mt._storage.timescale import Extension, find_extension
-from lab_utils_mt.database import Database
-
-DSN = os.environ.get("LAB_UTILS_MT_TEST_TIMESCALE_DSN", "")
+from lab_utils_mt._storage.timescale import Extension, find_extension, obstacle
+from lab_utils_mt.database import Database, InvalidValue
 
 
 class Answering:
     """A cursor that has one answer: the states of a server that cannot be had for a test."""
 
-    def __init__(self, *row: bool) -> None:
+    def __init__(self, *row: Any) -> None:
         self.row = row
 
     def execute(self, query: str, values: object) -> None:
         """Accept the question."""
 
-    def fetchone(self) -> tuple[bool, ...]:
+    def fetchone(self) -> tuple[Any, ...]:
         """Answer it."""
         return self.row
 
 
 @pytest.mark.parametrize(
-    ("available", "created", "loaded", "state"),
+    ("available", "created", "loaded", "licence", "state"),
     [
-        (False, False, False, Extension.ABSENT),
-        (True, False, False, Extension.NOT_PRELOADED),
-        (True, True, False, Extension.NOT_PRELOADED),
-        (True, False, True, Extension.NOT_CREATED),
-        (True, True, True, Extension.USABLE),
+        (False, False, False, None, Extension.ABSENT),
+        (True, False, False, None, Extension.NOT_PRELOADED),
+        (True, True, False, "timescale", Extension.NOT_PRELOADED),
+        (True, False, True, "apache", Extension.NOT_CREATED),
+        (True, True, True, "apache", Extension.APACHE),
+        (True, True, True, "timescale", Extension.USABLE),
+        (True, True, True, None, Extension.USABLE),
     ],
 )
 def test_the_states_are_told_apart(
-    available: bool, created: bool, loaded: bool, state: Extension
+    available: bool, created: bool, loaded: bool, licence: str | None, state: Extension
 ) -> None:
-    """By what the server's catalogue says."""
-    cursor: Any = Answering(available, created, loaded)
+    """By what the server's catalogue says; each text says what to do."""
+    cursor: Any = Answering(available, created, loaded, licence)
     assert find_extension(cursor) is state
+    assert state.has_hypertables == (state in {Extension.APACHE, Extension.USABLE})
+
+
+@pytest.mark.parametrize(
+    ("kind", "extension", "state"),
+    [
+        (*UNLOADED.values, False, Extension.NOT_PRELOADED),
+        (*TIMESCALE.values, False, Extension.NOT_CREATED),
+        (*APACHE.values, True, Extension.APACHE),
+        (*TIMESCALE.values, True, Extension.USABLE),
+    ],
+)
+@pytest.mark.timescaledb
+def test_a_real_server_is_asked_without_harm(
+    kind: Any, extension: bool, state: Extension, postgres_dsn: str
+) -> None:
+    """The session survives, also that of a user without any rights."""
+    with new_database(server(kind, postgres_dsn), extension) as dsn, Database(dsn=dsn) as database:
+        role = database.pool.connect_kwargs["dbname"].replace("test", "role")
+        select(database, f"CREATE ROLE {role}; SELECT 1")
+        try:
+            with database.transaction() as session, session.cursor() as cursor:
+                assert find_extension(cursor) is state
+                cursor.execute(f"SET LOCAL ROLE {role}")
+                assert find_extension(cursor) is state
+                assert obstacle(cursor, "nothing")
+                cursor.execute("SELECT 1")
+        finally:
+            select(database, f"DROP ROLE {role}; SELECT 1")
 
 
 def test_a_plain_server_is_asked_without_harm(database: Database) -> None:
@@ -74,32 +103,60 @@ def test_a_plain_table_has_an_index_and_a_warning(
         assert '("time" DESC)' in cursor.fetchall()[0][0]
 
 
-@pytest.fixture
-def hypertable() -> Iterator[tuple[Database, str]]:
-    """Return a database with TimescaleDB, and a name for a table."""
-    if not DSN:
-        pytest.skip("LAB_UTILS_MT_TEST_TIMESCALE_DSN is not set")
-    name = f"test_{os.getpid()}"
-    with Database(dsn=DSN) as database:
-        yield database, name
-        with database.transaction() as session, session.cursor() as cursor:
-            cursor.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(sql.Identifier(name)))
+@pytest.fixture(params=[TIMESCALE, APACHE])
+def timescale(request: pytest.FixtureRequest, postgres_dsn: str) -> Iterator[Database]:
+    """Return a database with TimescaleDB, of either licence."""
+    with (
+        new_database(server(request.param, postgres_dsn)) as dsn,
+        Database(dsn=dsn) as connected,
+    ):
+        yield connected
 
 
-@pytest.mark.timescaledb
 def test_a_hypertable_is_made_where_it_can_be(
-    hypertable: tuple[Database, str], caplog: pytest.LogCaptureFixture
+    timescale: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a warning, and it takes rows."""
-    database, name = hypertable
-    database.create_timescale_db(name)
+    """Without a warning, in any schema, and it takes rows."""
+    select(timescale, "CREATE SCHEMA lab; SELECT 1")
+    for name in ("cryo", "lab.Cryo"):
+        timescale.create_timescale_db(name)
+        timescale.new_entry(name, ["time"], ["2026-01-01"])
+        with pytest.raises(psycopg2.errors.DuplicateTable):
+            timescale.create_timescale_db(name)
+        timescale.create_timescale_db(name, if_not_exists=True)
     assert "not a hypertable" not in caplog.text
-    database.new_entry(name, ["time"], ["2026-01-01"])
-    with database.transaction() as session, session.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(*) FROM timescaledb_information.hypertables WHERE hypertable_name = %s",
-            (name,),
-        )
-        assert cursor.fetchone() == (1,)
-    with pytest.raises(psycopg2.errors.DuplicateTable):
-        database.create_timescale_db(name)
+    found = select(timescale, "SELECT hypertable_name FROM timescaledb_information.hypertables")
+    assert sorted(found) == [("Cryo",), ("cryo",)]
+
+
+def test_the_length_of_a_chunk_can_be_chosen(timescale: Database) -> None:
+    """By default it is TimescaleDB's own."""
+    timescale.create_timescale_db("a")
+    timescale.create_timescale_db("b", chunk=timedelta(hours=6))
+    found = select(
+        timescale,
+        "SELECT hypertable_name, time_interval FROM timescaledb_information.dimensions",
+    )
+    assert dict(found) == {"a": timedelta(days=7), "b": timedelta(hours=6)}
+
+
+@pytest.mark.parametrize("chunk", [5, "1 day", timedelta(0), timedelta(milliseconds=1)])
+def test_a_chunk_is_at_least_a_second_long(chunk: Any) -> None:
+    """Nobody is connected to."""
+    with pytest.raises(InvalidValue, match="chunk must be"):
+        Database().create_timescale_db("a", chunk=chunk)
+
+
+@pytest.mark.parametrize("kind", ["plain", UNLOADED])
+def test_a_plain_table_has_no_chunks(
+    kind: str, postgres_dsn: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The argument does no harm; the log says why."""
+    with (
+        new_database(server(kind, postgres_dsn), False) as dsn,
+        Database(dsn=dsn) as database,
+    ):
+        database.create_timescale_db("cryo", chunk=timedelta(hours=1))
+        assert database.check_table("cryo")
+        assert execute(dsn, "SELECT count(*) FROM pg_indexes WHERE tablename = 'cryo'") == [(1,)]
+    assert "not a hypertable" in caplog.text
