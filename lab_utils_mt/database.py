@@ -14,6 +14,7 @@ Every method may be called from any thread: each call borrows one of a few sessi
 from __future__ import annotations
 
 from ._storage.columns import Constraint, DataType
+from ._storage.downsampling import Trace
 from ._storage.embedded import EmbeddedPostgres
 from ._storage.errors import (
     CommitUnknown,
@@ -40,6 +41,7 @@ __all__ = [
     "PoolClosed",
     "PoolTimeout",
     "TooManyRequests",
+    "Trace",
 ]
 
 
