@@ -6,12 +6,13 @@ import re
 import socket
 import subprocess
 import sys
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from daemons import TIMEOUT, wait_until
 
-from lab_utils_mt.database import Database, EmbeddedPostgres
+from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -115,3 +116,16 @@ def test_files_that_the_readme_names_are_there() -> None:
     """Each path in it."""
     for path in re.findall(r"`((?:lab_utils_mt|benchmarks|examples)/[\w/.]*)`", README):
         assert (ROOT / path).exists(), path
+
+
+def test_the_plot_is_drawn(database: Database, database_dsn: str, tmp_path: Path) -> None:
+    """From the settings file that it names."""
+    database.create_timescale_db("readings")
+    database.new_column("readings", "kelvin", DataType.double)
+    now = datetime.now(timezone.utc)
+    times = [now - timedelta(minutes=10 * number) for number in range(100)]
+    database.new_entries("readings", ["time", "kelvin"], [[time, 4.2] for time in times])
+    (tmp_path / "database.ini").write_text(f"[Overall]\ndsn = {database_dsn}\n", encoding="utf-8")
+    drawn = run(program("plot.py"), tmp_path)
+    assert drawn.returncode == 0, drawn.stderr
+    assert (tmp_path / "readings.png").read_bytes().startswith(b"\x89PNG")
