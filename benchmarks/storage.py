@@ -227,13 +227,12 @@ def questions(rows: int, with_original: bool) -> list[Question]:
     one = ("psycopg2", *old, "lab_utils_mt")
     many = (f"psycopg2, {THREADS} threads", f"lab_utils_mt, {THREADS} threads")
     copy = ("psycopg2 COPY", "lab_utils_mt new_entries")
-    asked = [
+    return [
         Question("insert + commit, 1 thread", "rows/s", one, (0.8, 1.0)[: len(one) - 1]),
         Question(f"insert + commit, {THREADS} threads", "rows/s", many, (0.9,)),
         Question(f"COPY, {rows} rows a commit", "rows/s", copy, (0.8,), rows),
         Question("checkout + return", "µs", ("psycopg2_pool", "lab_utils_mt pool"), (), CALLS, 20),
     ]
-    return [one for one in asked if one.names != copy or hasattr(Database, "new_entries")]
 
 
 def measure(question: Question, dsn: str, options: argparse.Namespace) -> list[Contestant]:

@@ -138,15 +138,12 @@ def test_every_method_works_from_many_threads(bouncer: PgBouncer) -> None:
 
 def test_many_rows_at_once(bouncer: PgBouncer) -> None:
     """COPY needs one session from its begin to its end, and has it."""
-    if not hasattr(Database, "new_entries"):
-        pytest.skip("there is no new_entries yet")
     with connected(bouncer.dsn) as database:
-        many: Any = database
         database.create_timescale_db("cryo")
         database.new_column("cryo", "x", DataType.double)
 
         def work(number: int) -> None:
-            many.new_entries("cryo", ["x"], [[float(number)] for _ in range(1000)])
+            database.new_entries("cryo", ["x"], [[float(number)] for _ in range(1000)])
 
         with ThreadPoolExecutor(8) as pool:
             for result in [pool.submit(work, number) for number in range(8)]:
