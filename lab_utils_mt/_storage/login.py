@@ -25,8 +25,10 @@ _DEFAULTS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,  # milliseconds that sent data may stay unacknowledged
     "application_name": "lab_utils_mt",
-    "client_encoding": "UTF8",  # whatever the database is stored in, any text can be sent
 }
+# The driver reads times, intervals and floats right in these forms only; a server, a database or a
+# role may have others by default.
+_FORMS = {"datestyle": "ISO", "intervalstyle": "postgres", "extra_float_digits": "1"}
 
 # The first that is found counts: what names a role or a database on its way comes before them.
 _HINTS = {
@@ -78,6 +80,7 @@ class Login:
         dsn = own.pop("dsn", None)
         self.parameters = {**_DEFAULTS, **(ext.parse_dsn(dsn) if dsn else {}), **own}
         # An explicit value hides the environment's, so it is repeated here; what comes last wins.
+        self.parameters["client_encoding"] = "UTF8"  # for any text, and all that COPY sends
         self._options = str(self.parameters.get("options") or os.environ.get("PGOPTIONS", ""))
         self._limits = {name: value for name, value in limits.items() if value is not None}
         self.parameters["options"] = self._with_limits()
@@ -87,12 +90,13 @@ class Login:
 
     def _with_limits(self) -> str:
         limits = [f"-c {name}={_milliseconds(value)}" for name, value in self._limits.items()]
-        return " ".join([f"-c {_MARK}=on", *limits, self._options]).strip()
+        forms = [f"-c {name}={value}" for name, value in _FORMS.items()]
+        return " ".join(filter(None, [f"-c {_MARK}=on", *limits, self._options, *forms]))
 
     def _limits_for_a_transaction(self) -> str:
-        return "".join(
-            f"SET LOCAL {name}={_milliseconds(value)};" for name, value in self._limits.items()
-        )
+        limits = {name: _milliseconds(value) for name, value in self._limits.items()}
+        settings = {**limits, **_FORMS}
+        return "".join(f"SET LOCAL {name}={value};" for name, value in settings.items())
 
     def open(self, watch: Callable[[Session], object] = id) -> Session:
         """Open a session.

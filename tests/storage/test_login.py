@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import psycopg2
@@ -10,6 +11,7 @@ import pytest
 from lab_utils_mt._storage import login
 from lab_utils_mt._storage.errors import DatabaseUnavailable
 from lab_utils_mt._storage.login import Login
+from lab_utils_mt.database import Database, DataType
 
 
 @pytest.mark.parametrize(
@@ -37,10 +39,30 @@ def test_parameters_are_completed() -> None:
     assert complete["application_name"] == "mine"
     assert "-c statement_timeout=1 " in complete["options"]  # 0 would mean no limit
     assert "lock_timeout" not in complete["options"]
-    assert complete["options"].endswith("-c work_mem=9MB")
+    assert " -c work_mem=9MB " in complete["options"]
     assert "dsn" not in complete
     with pytest.raises(psycopg2.ProgrammingError):
         Login({"connection_factory": dict}, {})
+
+
+def test_what_the_server_prefers_does_not_spoil_what_is_read(
+    database: Database, database_dsn: str, admin: Any
+) -> None:
+    """Neither the forms of times and floats, nor another encoding; not after a reset either."""
+    for setting in ("datestyle = 'SQL, DMY'", "intervalstyle = iso_8601", "extra_float_digits = 0"):
+        admin.ask(f"ALTER DATABASE {admin.name} SET {setting}")
+    database.create_timescale_db("t")
+    database.new_column("t", "x", DataType.double)
+    database.new_column("t", "note", DataType.string)
+    now = datetime.now(timezone.utc)
+    with Database(dsn=f"{database_dsn} client_encoding=LATIN1") as other:
+        for value in (0.1 + 0.2, 1e-300):
+            other.new_entries("t", ["time", "x", "note"], [[now, value, "é €"]])
+            assert other.fetch_latest_value("t") == (now, value, "é €")
+            with other.transaction() as session, session.cursor() as cursor:
+                cursor.execute("SELECT interval '1 day 2 s', max(time) FROM t")
+                assert cursor.fetchone() == (timedelta(days=1, seconds=2), now)
+            now += timedelta(seconds=1)
 
 
 def test_a_session_is_watched_before_the_first_word_is_spoken(database_dsn: str) -> None:
