@@ -15,6 +15,7 @@ import time
 _FIRST = 0.5  # seconds
 _MOST = 4.0  # seconds; with the jitter and a login still less than 5 s after the server is back
 _JITTER = 0.1
+_MOST_WIDTH = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Backoff:
     def forget_all(self) -> None:
         """Start anew, as a forked child must."""
         # Guards everything below.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._width = 1
         self._era = 0  # how often something went wrong
         self._suspect = False  # no session of this era came back in good order yet
@@ -66,7 +67,7 @@ class Backoff:
         Args:
             era: When the attempt began: those that failed side by side count once.
         """
-        with self._lock:
+        with self.lock:
             before = self._outage
             began, attempts = (before.began, before.attempts) if before else (time.monotonic(), 0)
             self._outage = Outage(began, attempts + 1)
@@ -76,9 +77,9 @@ class Backoff:
 
     def opened(self) -> Outage | None:
         """Note that a session was opened; return the outage that this ends, if any."""
-        with self._lock:
+        with self.lock:
             ended, self._outage = self._outage, None
-            self._width *= 2
+            self._width = min(2 * self._width, _MOST_WIDTH)
             return ended
 
     def lost(self, era: int) -> None:
@@ -87,7 +88,7 @@ class Backoff:
         The first is met with an attempt at once. If those that were opened since die as well, the
         server only seems to be back: that counts as failures.
         """
-        with self._lock:
+        with self.lock:
             if era != self._era:
                 return  # it died of what was noted already
             if self._suspect:
@@ -110,7 +111,7 @@ class Backoff:
     def proved(self, era: int) -> None:
         """Note that a session of that era came back in good order: what went wrong is over."""
         if self._suspect:
-            with self._lock:
+            with self.lock:
                 if era == self._era:
                     self._suspect, self._failures = False, 0
 

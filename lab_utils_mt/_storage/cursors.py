@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
-import time
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2.sql import Composable
+
+from .call import Call
 
 
 class GuardedCursor(ext.cursor):
@@ -17,19 +19,33 @@ class GuardedCursor(ext.cursor):
     def execute(self, query: Any, vars: Any = None) -> None:  # noqa: A002  (psycopg2's name)
         """Run a statement, as psycopg2 does."""
         session: Any = self.connection
-        if session.pending:
+        pending = session.pending
+        if pending:
             query = self._with_pending(query)
-        session.busy_since = time.monotonic()
+        session.current = Call(session.call_limit)
         try:
             super().execute(query, vars)
-        except psycopg2.Error as error:
-            session.explain(error)
+        except BaseException as error:
+            if pending:
+                session.take_back_pending(pending)
+            if isinstance(error, psycopg2.Error):
+                session.explain(error)
             raise
         finally:
-            session.busy_since = 0.0
+            session.current = None
+
+    def __iter__(self) -> Any:
+        """Iterate over the rows; a cursor with a name fetches them bunch by bunch."""
+        return super().__iter__() if self.name is None else self._bunches()
+
+    def _bunches(self) -> Iterator[Any]:
+        while rows := self.fetchmany(self.itersize):
+            yield from rows
 
     def _with_pending(self, query: Any) -> Any:
         session: Any = self.connection
+        if session.autocommit and session.was_lent:  # VACUUM and its like stand alone
+            return query
         if self.name is not None:  # the driver puts DECLARE before it
             session.send_pending()
             return query

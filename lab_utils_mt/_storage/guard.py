@@ -102,34 +102,44 @@ class Guard:
         """Start anew, as a forked child must."""
         self._wake = threading.Event()
         # Guards the three below.
-        self._lock = threading.Lock()
+        self.lock = threading.Lock()
         self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._loans: dict[weakref.ref[Session], Loan] = {}
         self._thread: threading.Thread | None = None
 
     def watch(self, session: Session) -> None:
         """Look after a session, from now until it is closed."""
-        with self._lock:
+        with self.lock:
             self._sessions.add(session)
             if self._thread is not None:
                 return
             thread = threading.Thread(target=self._work, name="database-guard", daemon=True)
             self._thread = thread
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads
+            with self.lock:
+                self._thread = None
+            raise
 
     def lend(self, session: Session, loan: Loan) -> None:
         """Note who has a session."""
-        with self._lock:
+        with self.lock:
             self._loans[weakref.ref(session)] = loan
 
     def take_back(self, session: Session) -> None:
         """Forget who had it."""
-        with self._lock:
+        with self.lock:
             self._loans.pop(weakref.ref(session), None)
 
-    def look(self) -> None:
-        """Look at once: there may be nothing left to watch."""
+    def end(self, timeout: float) -> None:
+        """Look at once, and wait for the guard's end if there is nothing left to watch."""
         self._wake.set()
+        with self.lock:
+            thread = self._thread
+        if thread is None or thread is threading.current_thread() or self._turns.stats().size:
+            return
+        thread.join(timeout)
 
     def stop(self) -> None:
         """Close what is idle, for the pool was garbage collected; takes no lock."""
@@ -144,7 +154,7 @@ class Guard:
         self._cut_stuck()
         self._close_idle()
         self._tell_of_loans()
-        with self._lock:
+        with self.lock:
             if any(not session.closed for session in self._sessions):
                 return True
             self._thread = None
@@ -152,14 +162,15 @@ class Guard:
 
     def _cut_stuck(self) -> None:
         now = time.monotonic()
-        with self._lock:
-            stuck = [session for session in self._sessions if session.is_stuck(now)]
-        for session in stuck:
-            session.cut()
+        with self.lock:
+            calls = [(session, session.current) for session in self._sessions]
+        stuck = [(session, call) for session, call in calls if call and call.is_overdue(now)]
+        cut = [call for session, call in stuck if session.cut(call)]
+        for call in cut:  # afterwards: a log may be slow, and sessions go from hand to hand
             self._turns.count("cut")
             logger.warning(
                 "a call to the database did not return within %.3g s: the connection was cut",
-                session.call_limit,
+                call.limit,
             )
 
     def _close_idle(self) -> None:
@@ -169,7 +180,7 @@ class Guard:
             self._closing.add(self._turns.take_idle(time.monotonic() - self._idle_timeout))
 
     def _tell_of_loans(self) -> None:
-        with self._lock:
+        with self.lock:
             dropped = [(key, loan) for key, loan in self._loans.items() if key() is None]
             for key, _ in dropped:
                 del self._loans[key]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable
 
@@ -10,6 +9,8 @@ from psycopg2.extensions import connection as Connection  # noqa: N812  (classes
 from psycopg2.extensions import cursor as Cursor  # noqa: N812
 
 from .cleaning import end
+from .errors import PoolClosed
+from .forking import tell_of_fork
 from .session import Session
 
 
@@ -18,7 +19,13 @@ class Interactive:
 
     def __init__(self, open_session: Callable[[], Session]) -> None:
         self._open = open_session
-        # Guards the two below; nothing is opened or closed under it.
+        self._closed = False
+        self.forget_parent()
+        tell_of_fork(self)
+
+    def forget_parent(self) -> None:
+        """Start anew in a forked child."""
+        # Guards the two below, and _closed; nothing is opened or closed under it.
         self._lock = threading.Lock()
         self._session: Session | None = None
         self._cursor: Cursor | None = None
@@ -28,18 +35,20 @@ class Interactive:
 
         Raises:
             DatabaseUnavailable: It cannot be opened.
+            PoolClosed: It was closed meanwhile.
         """
         known = self._known()
         if known is not None:
             return known
         opened: Session | None = self._prepared()
         with self._lock:
-            if not _is_usable(self._session):
+            if not self._closed and not _is_usable(self._session):
                 self._session, opened = opened, self._session
             current = self._session
-        if opened is not None and opened.pid == os.getpid():
-            end(opened)  # the lost one, or ours: another thread was faster
-        assert current is not None
+        if opened is not None:
+            end(opened)  # the lost one; or ours, for another thread was faster
+        if current is None:
+            raise PoolClosed("the database was closed meanwhile")
         return current
 
     def _known(self) -> Session | None:
@@ -67,10 +76,10 @@ class Interactive:
         """Close the session, if there is one."""
         with self._lock:
             session, self._session, self._cursor = self._session, None, None
-        if session is not None and session.pid == os.getpid():
+            self._closed = True
+        if session is not None:
             end(session)
 
 
 def _is_usable(session: Session | None) -> bool:
-    # A forked child leaves its parent's alone.
-    return session is not None and not session.closed and session.pid == os.getpid()
+    return session is not None and not session.closed

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import extensions as ext
 
+from .cleaning import end
 from .errors import DatabaseUnavailable
 from .session import Session
 
@@ -78,7 +79,7 @@ class Login:
     def __init__(self, given: Mapping[str, Any], limits: Mapping[str, float | None]) -> None:
         own = dict(given)
         dsn = own.pop("dsn", None)
-        self.parameters = {**_DEFAULTS, **(ext.parse_dsn(dsn) if dsn else {}), **own}
+        self.parameters = {**_DEFAULTS, **(_taken_apart(dsn) if dsn else {}), **own}
         # An explicit value hides the environment's, so it is repeated here; what comes last wins.
         self.parameters["client_encoding"] = "UTF8"  # for any text, and all that COPY sends
         self._options = str(self.parameters.get("options") or os.environ.get("PGOPTIONS", ""))
@@ -113,14 +114,23 @@ class Login:
         try:
             session = self._connect()
             try:
-                watch(session)
-                self._meet(session)
+                self._prepare(session, watch)
             except BaseException:
-                session.close()
+                end(session)
                 raise
-        except (psycopg2.Error, UnicodeDecodeError) as error:  # a localised server
+        # A localised server, or no more file descriptors or threads.
+        except (psycopg2.Error, UnicodeDecodeError, OSError, RuntimeError) as error:
             raise _explain(self.parameters, error) from error
         return session
+
+    def _prepare(self, session: Session, watch: Callable[[Session], object]) -> None:
+        session.pid = os.getpid()
+        session.autocommit = True
+        session.keep_line()
+        session.call_limit = float(self.parameters["connect_timeout"]) or None
+        watch(session)
+        self._meet(session)
+        session.call_limit = None
 
     def _meet(self, session: Session) -> None:
         """Find out with whom the session is."""
@@ -151,15 +161,19 @@ class Login:
             )
 
 
+def _taken_apart(dsn: str) -> dict[str, Any]:
+    try:
+        return dict(ext.parse_dsn(dsn))
+    except psycopg2.ProgrammingError:  # its text may have a piece of a password
+        raise psycopg2.ProgrammingError("the dsn is not a valid connection string") from None
+
+
 def _milliseconds(seconds: float) -> int:
     return math.ceil(seconds * 1000)
 
 
 def _connect(parameters: Mapping[str, Any]) -> Session:
     session: Session = psycopg2.connect(connection_factory=Session, **parameters)
-    session.pid = os.getpid()
-    session.autocommit = True
-    session.keep_line()
     return session
 
 

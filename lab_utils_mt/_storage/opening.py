@@ -58,14 +58,20 @@ class Opening:
         self._closed.set()
 
     def _work(self) -> None:
-        closed = self._closed
-        while self._turns.keep(self._backoff.width):
-            pause = self._backoff.delay()
-            place = self._turns.claim(may_open=not pause)
-            if place is not None:
-                self._provide(place.stale)
-            elif pause:
-                closed.wait(min(pause, _SLICE))  # meanwhile there may be one to be proved
+        try:
+            while self._turns.keep(self._backoff.width):
+                self._work_once(self._closed)
+        except BaseException:
+            self._turns.dismiss()
+            raise
+
+    def _work_once(self, closed: threading.Event) -> None:
+        pause = self._backoff.delay()
+        place = self._turns.claim(may_open=not pause)
+        if place is not None:
+            self._provide(place.stale)
+        elif pause:
+            closed.wait(min(pause, _SLICE))  # meanwhile there may be one to be proved
 
     def _provide(self, stale: Session | None) -> None:
         try:

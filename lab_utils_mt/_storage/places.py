@@ -80,10 +80,12 @@ class Places(Generic[S]):
         return time.monotonic() - self.return_times[self.idle[-1]] < self._fresh
 
     def _lend_idle(self) -> S:
-        session = self.idle.pop()  # the one used last: the others can grow old and be closed
-        del self.return_times[session]
+        # In an order in which an interrupt costs no place: what is lent and dropped is collected.
+        session = self.idle[-1]  # the one used last: the others can grow old and be closed
         self.lent.add(session)
         self._lent += 1
+        self.idle.pop()
+        del self.return_times[session]
         return session
 
     def _collect_leaked(self) -> None:
@@ -94,8 +96,8 @@ class Places(Generic[S]):
             self._counts["leaked"] += leaked
 
     def _park(self, session: S) -> None:
-        self.idle.append(session)
         self.return_times[session] = time.monotonic()
+        self.idle.append(session)
 
     def _return(self, session: S) -> bool:
         if session not in self.lent:

@@ -8,7 +8,7 @@ This pool is one of its kind, with each of these mended.
 from __future__ import annotations
 
 import contextlib
-import os
+import math
 import time
 import weakref
 from collections.abc import Callable, Iterator
@@ -151,11 +151,17 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 set_statement_timeout(lent, statement_timeout)
                 lent.call_limit = call_limit(statement_timeout)
             yield lent
-            if lent.pid != os.getpid():
-                raise PoolError("this session belongs to the parent process: open another one")
             commit(lent)
-        finally:
+        except GeneratorExit:
+            # It may be the garbage collector that ends the caller's generator, while this very
+            # thread holds one of our locks: then the session is dropped, which needs none.
+            if not self._is_locked():
+                self._take_back(lent)
+            raise
+        except BaseException:
             self._take_back(lent)
+            raise
+        self._take_back(lent)
 
     def run(
         self,
@@ -282,10 +288,13 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         self._turns.close()
         self._opening.close()
         self.clear()
-        self._guard.look()
+        self._guard.end(_CLOSE_WAIT)
 
     def _deadline(self, timeout: float | None) -> float:
-        return time.monotonic() + (self.timeout if timeout is None else timeout)
+        seconds = self.timeout if timeout is None else timeout
+        if math.isnan(seconds):
+            raise ValueError("timeout must be a number of seconds, not nan")
+        return time.monotonic() + seconds
 
     def _lend_freely(self, deadline: float, depth: int) -> Session:
         """Lend a session to somebody who may do anything with it."""
@@ -302,38 +311,37 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         lent = self._turns.take(deadline)
         while not lent.is_quiet():
             self._turns.take_back(lent)
-            self._lose(lent)
+            self._backoff.lost(lent.era)
+            self._closing.add([lent], "lost")
             lent = self._turns.take(deadline, again=True)
         lent.call_limit = self._call_limit
         return lent
 
-    def _lose(self, dead: Session) -> None:
-        self._backoff.lost(dead.era)
-        self._closing.add([dead], "lost")
-
     def _take_back(self, lent: Session) -> bool:
         if not self._turns.take_back(lent):
             return False
-        if lent.was_lent:
-            self._guard.take_back(lent)
+        placed, reason = False, ""
         try:
-            usable = clean(lent)
-        except BaseException:
-            self._closing.add([lent])
-            raise
-        if not usable:
-            self._give_up(lent)
-        elif self._turns.put_back(lent):
-            self._backoff.proved(lent.era)
-        else:
-            self._closing.add([lent])
+            if lent.was_lent:
+                self._guard.take_back(lent)
+            if not clean(lent):
+                reason = "lost"
+                self._note_loss(lent)
+            elif self._turns.put_back(lent):
+                placed = True
+                self._backoff.proved(lent.era)
+        finally:
+            if not placed:
+                self._closing.add([lent], reason)
         return True
 
-    def _give_up(self, unusable: Session) -> None:
-        if unusable.closed == _CLOSED_BY_USER or not unusable.is_lost:
-            self._closing.add([unusable], "lost")
-        else:
-            self._lose(unusable)
+    def _is_locked(self) -> bool:
+        parts = (self._turns, self._guard, self._closing, self._backoff)
+        return any(part.lock.locked() for part in parts)
+
+    def _note_loss(self, unusable: Session) -> None:
+        if unusable.is_lost and unusable.closed != _CLOSED_BY_USER:
+            self._backoff.lost(unusable.era)
 
     def forget_parent(self) -> None:
         """Start anew in a forked child; psycopg2 leaves the parent's sessions alone there."""

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import select
 import socket
 import sys
-import time
 from typing import Any
 
 import psycopg2
 from psycopg2 import extensions as ext
+from psycopg2_pool import PoolError
 
+from .call import Call
 from .cursors import GuardedCursor, guarded
 from .errors import CommitUnknown, DatabaseUnavailable
 
@@ -35,7 +37,7 @@ class Session(ext.connection):
     pending = ""  #: Statements to be sent with the next one, such as BEGIN
     _always = ""  #: ... and with each
     _anew = ""  #: ... and with the first after each COMMIT or ROLLBACK of psycopg2's
-    busy_since = 0.0  #: When the call began that has not returned; 0 if there is none
+    current: Call | None = None  #: The call that has not returned
     call_limit: float | None = None  #: Seconds after which such a call is cut
     was_cut = False  #: It was
     _line: socket.socket | None = None
@@ -62,6 +64,14 @@ class Session(ext.connection):
         """Return a cursor for statements that leave nothing behind but their transaction."""
         return super().cursor(cursor_factory=GuardedCursor)
 
+    def lobject(self, *args: Any, **kwargs: Any) -> Any:
+        """Open a large object, as psycopg2 does; what is done with it is not guarded."""
+        self.was_used = True
+        if self.pending:
+            self.send_pending()
+        with self.call():
+            return super().lobject(*args, **kwargs)
+
     def commit(self) -> None:
         """Commit what psycopg2 began."""
         with self.call():
@@ -87,23 +97,23 @@ class Session(ext.connection):
         Raises:
             DatabaseUnavailable: It took too long, and was cut.
         """
-        self.busy_since = time.monotonic()
+        self.current = Call(self.call_limit)
         try:
             yield
         except psycopg2.Error as error:
             self.explain(error)
             raise
         finally:
-            self.busy_since = 0.0
+            self.current = None
 
     @contextlib.contextmanager
     def pause(self) -> Any:
         """Let what happens inside a call, but is not the server's work, take any time."""
-        self.busy_since = 0.0
+        self.current = None
         try:
             yield
         finally:
-            self.busy_since = time.monotonic()
+            self.current = Call(self.call_limit)
 
     def explain(self, error: psycopg2.Error) -> None:
         """Say what an error means for this session.
@@ -118,7 +128,8 @@ class Session(ext.connection):
             ) from error
         # A line that breaks while a statement is sent is a DatabaseError without a code, and the
         # driver takes the connection for a good one.
-        if error.pgcode is None and not self.is_quiet():
+        ours = isinstance(error, (psycopg2.ProgrammingError, psycopg2.InterfaceError))
+        if error.pgcode is None and not ours and not self.is_quiet():
             self.is_gone = True
         if isinstance(error, psycopg2.errors.ReadOnlySqlTransaction) and self.wants_a_primary:
             self.is_demoted = True
@@ -138,17 +149,15 @@ class Session(ext.connection):
         except (psycopg2.Error, OSError, ValueError):
             return False
 
-    def is_stuck(self, now: float) -> bool:
-        """Tell whether a call on it should have returned by now."""
-        since, limit = self.busy_since, self.call_limit
-        return bool(since) and limit is not None and now - since > limit and not self.was_cut
-
-    def cut(self) -> None:
-        """Make a call that does not return fail; may be called by any thread, at any time."""
+    def cut(self, call: Call) -> bool:
+        """Make a call fail, unless it has returned; by any thread, at any time."""
+        line = self._line
+        if self.current is not call or self.was_cut or line is None:
+            return False
         self.was_cut = True
-        if self._line is not None:
-            with contextlib.suppress(OSError):
-                self._line.shutdown(socket.SHUT_RDWR)
+        with contextlib.suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+        return True
 
     def begin(self) -> None:
         """Begin a transaction together with the first statement: it costs no round trip."""
@@ -158,17 +167,23 @@ class Session(ext.connection):
         """Let each statement be a transaction of its own, with the limits that it must have."""
         self.pending = self._always = self.limits
 
-    def begin_freely(self) -> None:
+    def begin_freely(self, settings: str = "") -> None:
         """Let somebody use it as psycopg2 documents it; each transaction gets its limits."""
         self.was_lent = True
         self._commander = None  # it refers to the session: a borrower may drop the last reference
         self.autocommit = False
-        self.pending = self._anew = self.limits
+        self.pending = self._anew = self.limits + settings
 
     def end_work(self) -> bool:
-        """End what was begun, as far as it is known here; True if a transaction never began."""
+        """Forget what was not sent yet; tell whether there was anything."""
         never, self.pending, self._always, self._anew = bool(self.pending), "", "", ""
         return never
+
+    def take_back_pending(self, pending: str) -> None:
+        """Keep statements for later that were not sent, for the one after them failed here."""
+        idle = not self.closed and self.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE
+        if idle:
+            self.pending = pending
 
     def send_pending(self) -> None:
         """Send those statements by themselves."""
@@ -179,15 +194,7 @@ class Session(ext.connection):
         pending, self.pending = self.pending, self._always
         return pending
 
-    def close(self) -> None:
-        """Close the connection."""
-        super().close()
-        self._drop_line()
-
     def __del__(self) -> None:
-        self._drop_line()
-
-    def _drop_line(self) -> None:
         line = self.detach_line()
         if line is not None:
             line.close()
@@ -199,9 +206,15 @@ class Session(ext.connection):
 
 
 def set_statement_timeout(session: Session, seconds: float) -> None:
-    """Let statements of the transaction that begins here take longer, or less long."""
+    """Let statements of the transactions that somebody begins take longer, or less long.
+
+    Raises:
+        ValueError: ``seconds`` is not greater than 0.
+    """
+    if not seconds > 0:
+        raise ValueError(f"statement_timeout must be greater than 0, not {seconds}")
     limit = 0 if math.isinf(seconds) else math.ceil(seconds * 1000)
-    session.command("SET LOCAL statement_timeout = %s", (limit,))
+    session.begin_freely(f"SET LOCAL statement_timeout={limit};")
 
 
 def commit(session: Session) -> None:
@@ -211,9 +224,12 @@ def commit(session: Session) -> None:
         CommitUnknown: The session was lost after the COMMIT was sent, or while it was.
         psycopg2.Error: Nothing was committed.
     """
-    if session.end_work():
+    if session.pid != os.getpid():
+        raise PoolError("this session belongs to the parent process: open another one")
+    nothing_sent = session.end_work()
+    if nothing_sent and session.get_transaction_status() == ext.TRANSACTION_STATUS_IDLE:
         return
-    lost_before = session.is_lost
+    lost_before = bool(session.closed)
     try:
         _commit(session)
     except psycopg2.Error as error:

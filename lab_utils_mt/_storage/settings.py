@@ -69,12 +69,24 @@ def parse_dsn(dsn: str) -> dict[str, str]:
             f"the dsn is not a valid connection string{_suspect(str(error))}: write it as"
             " 'host=... port=... dbname=... user=...' or postgresql://user@host:port/database"
         ) from None
-    if not all(map(_is_port, parts.get("port", "").split(","))):
+    wrong = _misread(parts)
+    if wrong:
         raise ConfigError(  # the value is not shown: after a stray @ it is half of a password
-            "dsn: port is not a number between 1 and 65535; in a URL, an @ : / or ? that belongs"
-            " to a password is written %40, %3A, %2F or %3F"
+            f"dsn: {wrong}; in a URL, an @ : / or ? that belongs to a password is written %40, %3A,"
+            " %2F or %3F"
         )
     return parts
+
+
+def _misread(parts: dict[str, str]) -> str:
+    """Say which part looks as if an unquoted password had gone astray."""
+    if not all(map(_is_port, parts.get("port", "").split(","))):
+        return "port is not a number between 1 and 65535"
+    if "@" in parts.get("host", "") and not parts["host"].startswith(("/", "@")):
+        return "host has an @ in it"
+    if "@" in parts.get("dbname", "") or "://" in parts.get("dbname", ""):
+        return "dbname has an @ or :// in it"
+    return ""
 
 
 def _suspect(reason: str) -> str:

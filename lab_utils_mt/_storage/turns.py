@@ -100,7 +100,7 @@ class Turns(Places[S]):
         if again:
             self._waiters.appendleft(waiter)
             return
-        free = self.limit - self._size + len(self.idle)
+        free = self.limit - self._lent
         if self._max_waiting is not None and len(self._waiters) >= free + self._max_waiting:
             self._counts["rejected"] += 1
             raise TooManyRequests(
@@ -118,18 +118,19 @@ class Turns(Places[S]):
                 left = deadline - time.monotonic()
                 if waiter.gate.acquire(timeout=min(_SLICE, max(0.0, left))):
                     break
-                if left <= 0:
+                if left <= 0 or self._serve_again(waiter):
                     break
-                self._serve_again()
         except BaseException:
             self._withdraw(waiter)
             raise
         self._settle(waiter)
 
-    def _serve_again(self) -> None:
+    def _serve_again(self, waiter: _Waiter[S]) -> bool:
+        """Look for sessions that were dropped; tell whether the waiter has one, or an error."""
         with self.lock:
             served = self._serve()
         _wake(served)
+        return waiter.session is not None or waiter.error is not None
 
     def _settle(self, waiter: _Waiter[S]) -> None:
         """A turn that came at the last moment counts; else say why there was none."""

@@ -805,3 +805,124 @@ def test_a_read_whose_session_dies_at_its_end_is_no_doubtful_commit(
         assert pool.read(read) == 42
         with pytest.raises(CommitUnknown):
             pool.run(read)
+
+
+def test_a_login_that_goes_silent_does_not_stop_the_pool(database_dsn: str) -> None:
+    """The server takes the password, and never says another word."""
+    with contextlib.ExitStack() as stack:
+        line = stack.enter_context(proxy(database_dsn))
+        where: Any = {"connect_timeout": 1}
+        pool = stack.enter_context(ConnectionPool(dsn=line.dsn, maxconn=1, **where))
+        original = pool._login._prepare
+
+        def prepare(session: Session, watch: Any) -> None:
+            line.black_hole()
+            try:
+                original(session, watch)
+            finally:
+                line.lift()
+
+        pool._login._prepare = prepare  # type: ignore[method-assign]
+        with pytest.raises(DatabaseUnavailable):
+            pool.getconn(timeout=20)
+        pool._login._prepare = original  # type: ignore[method-assign]
+        with pool.connection(timeout=20) as session:
+            assert ask(session, "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("error", [OSError("no more files"), RuntimeError("no more threads")])
+def test_an_opener_that_lacks_something_is_not_the_last(
+    pool: ConnectionPool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """File descriptors, or threads: it is told, and tried again."""
+    with monkeypatch.context() as patch:
+
+        def fail(*_: object) -> None:
+            raise error
+
+        patch.setattr(Session, "keep_line", fail)
+        with pytest.raises(DatabaseUnavailable, match="no more"):
+            pool.getconn()
+    with pool.connection() as session:
+        assert ask(session, "SELECT 1") == 1
+    assert pool.stats().size == 1
+
+
+def test_wrong_time_limits_are_refused(pool: ConnectionPool) -> None:
+    """They would mean something else to the server, to the guard and to the wait."""
+    with pytest.raises(ValueError, match="timeout must be a number of seconds"):
+        pool.getconn(timeout=float("nan"))
+    for wrong in (0, -1.0, float("nan")):
+        with (
+            pytest.raises(ValueError, match="statement_timeout must be greater than 0"),
+            pool.connection(statement_timeout=wrong),
+        ):
+            pass
+    assert pool.stats().lent == 0
+
+
+def test_a_limit_of_ones_own_outlasts_ones_own_commit(pool: ConnectionPool) -> None:
+    """It is that of the block; the next borrower has the pool's."""
+    with pool.connection(statement_timeout=77.0) as session:
+        assert ask(session, "SHOW statement_timeout") == "77s"
+        session.commit()
+        assert ask(session, "SHOW statement_timeout") == "77s"
+    with pool.connection() as session:
+        assert ask(session, "SHOW statement_timeout") == "0"
+
+
+def test_a_dropped_generator_returns_its_session(pool: ConnectionPool) -> None:
+    """Also if that happens while one of the pool's locks is held: then it is closed."""
+
+    def rows() -> Iterator[int]:
+        with pool.connection() as session:
+            yield ask(session, "SELECT 1")
+
+    generator = rows()
+    next(generator)
+    generator.close()
+    assert (pool.stats().lent, pool.stats().idle) == (0, 1)
+    generator = rows()
+    next(generator)
+    with pool.lock:
+        del generator
+    gc.collect()
+    assert (pool.stats().lent, pool.stats().leaked) == (0, 1)
+    with pool.connection() as session:
+        assert ask(session, "SELECT 1") == 1
+
+
+def test_closing_leaves_no_thread(database_dsn: str) -> None:
+    """When close() returns, nothing of an unused pool is left."""
+    before = set(threading.enumerate())
+    for _ in range(5):
+        with ConnectionPool(dsn=database_dsn) as pool:
+            idle_sessions(pool, 2)
+        wait = [one for one in set(threading.enumerate()) - before if "opener" not in one.name]
+        assert not wait
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_does_not_commit_the_work_of_its_parent(pool: ConnectionPool) -> None:
+    """Not in run() either."""
+    child = []
+
+    def work(session: Session) -> None:
+        session.command("CREATE TABLE t (x int)")
+        child.append(os.fork())
+        if child[0]:
+            raise KeyError("the parent changes its mind")
+
+    try:
+        pool.run(work)
+    except KeyError:
+        pass
+    except PoolError:
+        os._exit(0)
+    except BaseException:
+        os._exit(1)
+    if not child[0]:
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 0
+    assert pool.read(lambda session: ask(session, "SELECT to_regclass('t')")) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -92,11 +93,15 @@ def test_a_call_is_known_while_it_lasts(session: Session, wait_until: Any) -> No
         except psycopg2.Error as error:
             errors.append(error)
 
-    assert not session.is_stuck(1e12)
+    assert session.current is None
     thread = threading.Thread(target=work)
     thread.start()
-    wait_until(lambda: session.is_stuck(1e12))
-    session.cut()
+    wait_until(lambda: session.current is not None)
+    call = session.current
+    assert call is not None
+    assert call.is_overdue(time.monotonic() + 1)
+    assert session.cut(call)
+    assert not session.cut(call)
     thread.join(20)
     assert isinstance(errors[0], DatabaseUnavailable)
     assert isinstance(errors[0].__cause__, psycopg2.OperationalError)
@@ -118,3 +123,71 @@ def test_guarded_cursors_are_still_what_was_asked_for(session: Session) -> None:
         extras.execute_values(cursor, "SELECT * FROM (VALUES %s) AS t (x)", [(1,), (2,)])
         assert cursor.fetchall() == [[1], [2]]
     assert clean(session)
+
+
+def test_a_call_that_returned_is_not_cut(session: Session) -> None:
+    """The session may be another borrower's by then."""
+    with session.call():
+        seen = session.current
+        assert seen is not None
+    with session.call():
+        assert not session.cut(seen)
+        assert session.current is not seen
+    assert not session.was_cut
+
+
+def test_a_failure_before_anything_was_sent_does_not_lose_the_begin(session: Session) -> None:
+    """Whoever goes on after it is still in a transaction."""
+    session.begin()
+    with session.plain_cursor() as cursor:
+        with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
+            cursor.execute("SELECT %s", (object(),))
+        with pytest.raises(psycopg2.errors.SyntaxError):  # refused as a whole
+            cursor.execute("SELEC 1")
+        cursor.execute("CREATE TABLE t (x int)")
+    assert clean(session)
+    with session.plain_cursor() as cursor:
+        cursor.execute("SELECT to_regclass('t')")
+        assert cursor.fetchone() == (None,)
+
+
+def test_work_on_a_foreign_cursor_is_committed(session: Session) -> None:
+    """Although what must be sent before it was not."""
+    session.limits = "SET LOCAL lock_timeout=7;"
+    session.begin_freely()
+    foreign = psycopg2.extensions.cursor(session)
+    foreign.execute("CREATE TABLE t (x int)")
+    commit(session)
+    assert clean(session)
+    with session.plain_cursor() as cursor:
+        cursor.execute("SELECT 't'::regclass")
+
+
+def test_a_named_cursor_is_guarded_row_by_row(session: Session) -> None:
+    """Each bunch is a call of its own; of a cursor without a name all is here already."""
+    session.autocommit = False
+    named = session.cursor("mine")
+    named.itersize = 2
+    named.execute("SELECT generate_series(1, 5)")
+    calls = []
+    original = Session.call
+
+    def call(self: Session) -> Any:
+        calls.append(1)
+        return original(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "call", call)
+        assert [row[0] for row in named] == [1, 2, 3, 4, 5]
+        assert len(calls) == 4
+    named.close()
+
+
+def test_a_doubt_about_ones_own_error_is_no_loss(session: Session) -> None:
+    """A notification waits to be read, and then the caller makes a mistake."""
+    with session.plain_cursor() as cursor:
+        cursor.execute("LISTEN news")
+        cursor.execute("NOTIFY news; SELECT pg_sleep(0)")
+        with pytest.raises(psycopg2.ProgrammingError):
+            cursor.execute("SELECT %s", (object(),))
+    assert not session.is_lost

@@ -119,3 +119,18 @@ def test_an_invalid_dsn_does_not_spoil_the_repr() -> None:
     database.dsn = "hunter2"
     assert "dsn is not valid" in repr(database)
     assert "hunter2" not in f"{database!r}{database.status()}"
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    [
+        "postgresql://me:top@hunter2@localhost:1/db",
+        "postgresql://me:12/hunter2@localhost:1/db",
+        "dbname='postgresql://me:hunter2@h/db'",
+    ],
+)
+def test_a_password_that_went_astray_is_not_shown(dsn: str) -> None:
+    """An @ or a / in it makes a piece of it look like a host or a database."""
+    with pytest.raises(ConfigError, match="is written %40") as caught:
+        Database(dsn=dsn)
+    assert "hunter2" not in str(caught.value)

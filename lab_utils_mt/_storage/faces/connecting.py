@@ -16,6 +16,7 @@ from ..._config import check, read_section
 from .. import settings as _settings
 from .. import tables
 from ..errors import PoolClosed
+from ..forking import tell_of_fork
 from ..interactive import Interactive
 from ..pool import ConnectionPool
 
@@ -62,8 +63,8 @@ class Connecting:
         maxconn: int | None = None,
         timeout: float | None = None,
     ) -> None:
-        # Guards _pool, _interactive and db_version, and nothing is opened or closed under it.
-        self._pool_lock = threading.Lock()
+        self.forget_parent()
+        tell_of_fork(self)
         self._pool: ConnectionPool | None = None
         self._interactive: Interactive | None = None
         if config_file is not None:
@@ -71,6 +72,11 @@ class Connecting:
         where = {"host": host, "port": port, "database": database, "user": user}
         limits = {"dsn": dsn, "maxconn": maxconn, "timeout": timeout}
         self._accept({**where, "passfile": passfile, **limits})
+
+    def forget_parent(self) -> None:
+        """Start anew in a forked child; the pool does so by itself."""
+        # Guards _pool, _interactive and db_version, and nothing is opened or closed under it.
+        self._pool_lock = threading.Lock()
 
     def _accept(self, arguments: dict[str, Any]) -> None:
         given = {key: value for key, value in arguments.items() if value is not None}
