@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from psycopg2 import sql
 
 from .errors import InvalidValue
-from .sql import column_identifier
+from .sql import column_identifier, plain_columns
 from .values import from_numpy, is_array, sendable, storable
 
 _ORDERED = ("=", "!=", "<>", "<", "<=", ">", ">=")
@@ -132,7 +132,7 @@ def _literal(match: re.Match[str]) -> Any:
 
 def _checked(table: str, one: Condition) -> Condition:
     """Return it with its value as it can be bound, and with NULL as SQL spells it."""
-    column_identifier(one.column)
+    one = one._replace(column=plain_columns([one.column])[0])
     if one.operator in _NULLS:
         return one
     if one.operator in _LISTS:

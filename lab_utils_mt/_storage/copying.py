@@ -8,6 +8,7 @@ columns of one type cost no call of a Python function per value.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -21,10 +22,12 @@ from . import sql
 from .entries import check_columns
 from .errors import CommitUnknown, InvalidValue
 from .pool import ConnectionPool
+from .sending import Watch
 from .session import Session
 from .values import FORMS, as_row, check_list, from_numpy, is_array, name_error, storable
 
 _BLOCK = 256  # rows
+_QUICK = 0.05  # seconds that the rows of a block may take to come
 _NUMBERS = (int, float, Decimal)
 _WORDS = {"inf": "Infinity", "-inf": "-Infinity", "nan": "NaN", "-0.0": "-0"}
 _TRUE = {True: "true", False: "false"}
@@ -168,6 +171,7 @@ class Rows:
         self.error: BaseException | None = None
         self._columns = [_Column(name, kind) for name, kind in kinds]
         self._rows = iter(rows)
+        self._wanted = 1
         self._sent = 0
 
     def place(self, error: psycopg2.Error) -> str:
@@ -188,7 +192,11 @@ class Rows:
             raise
 
     def _next_block(self) -> bytes:
-        block = list(islice(self._rows, _BLOCK))
+        began = time.monotonic()
+        block = list(islice(self._rows, self._wanted))
+        # While rows that come slowly fill a block, nobody would look at the time.
+        is_quick = time.monotonic() - began < _QUICK
+        self._wanted = min(2 * self._wanted, _BLOCK) if is_quick else 1
         if not block:
             return b""
         block = self._checked(block)
@@ -289,7 +297,7 @@ def store_rows(pool: ConnectionPool, table: str, columns: Sequence[str], rows: A
         CommitUnknown: Nobody knows if they are stored.
     """
     check_list(table, columns)
-    names = list(columns)
+    names = sql.plain_columns(columns)
     statement = sql.copy_rows(table, names)
     source, repeatable = _source(table, names, rows)
 
@@ -308,9 +316,16 @@ def store_rows(pool: ConnectionPool, table: str, columns: Sequence[str], rows: A
 
 
 def _send(session: Session, statement: Composed, rows: Rows) -> int:
+    watch = Watch(session, rows.table)
+
     class Source:
         def read(self, size: int = -1) -> bytes:
             with session.pause():  # the time that the rows take to come is not the server's
+                try:
+                    watch.check()
+                except psycopg2.Error as error:
+                    rows.error = error
+                    raise
                 return rows.read(size)
 
     with session.plain_cursor() as cursor:
@@ -320,5 +335,6 @@ def _send(session: Session, statement: Composed, rows: Rows) -> int:
             if rows.error is not None:
                 raise rows.error from None
             name_error(error, rows.place(error))
+            watch.explain(error)
             raise
         return cursor.rowcount

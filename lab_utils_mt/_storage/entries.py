@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from datetime import timezone
 from typing import Any
 
 import psycopg2
@@ -22,6 +23,16 @@ from .session import Session
 from .values import FAILURES, explain, sendable, sendable_row
 
 _MISSING = (pg.UndefinedTable, pg.UndefinedColumn, pg.InvalidSchemaName)
+_TIMESTAMPTZ = 1184
+# What pandas calls the types, by the server's numbers: without and with NULLs.
+_DTYPES: dict[int, tuple[str | None, str | None]] = {
+    16: ("bool", "boolean"),
+    **dict.fromkeys((20, 21, 23, 26), ("int64", "Int64")),
+    **dict.fromkeys((700, 701), ("float64", "float64")),
+    1114: ("datetime64[us]", "datetime64[us]"),
+    _TIMESTAMPTZ: ("datetime64[us, UTC]", "datetime64[us, UTC]"),
+    **dict.fromkeys((19, 25, 1042, 1043, 1186), (None, None)),  # as pandas finds best
+}
 _IN_ORDER_OF = ("time", "id")
 
 
@@ -38,6 +49,22 @@ def _found(table: str) -> Iterator[None]:
         reason = str(error).strip().partition("\n")[0]
         raise psycopg2.IntegrityError(
             f"table {table}: {reason}: check the name, or make it first"
+        ) from error
+
+
+@contextlib.contextmanager
+def _readable(table: str) -> Iterator[None]:
+    """Name the table in the error about a value that Python has no form for.
+
+    Raises:
+        psycopg2.DataError: There is one, such as a time before the year 1 or after 9999.
+    """
+    try:
+        yield
+    except (ValueError, OverflowError) as error:
+        raise psycopg2.DataError(
+            f"table {table}: Python cannot hold one of the values ({error}): in a transaction(),"
+            " SELECT that column as a text, as in time::text"
         ) from error
 
 
@@ -58,7 +85,7 @@ def known_columns(session: Session, table: str) -> dict[str, str]:
 
 
 def check_columns(session: Session, table: str, columns: Sequence[str]) -> dict[str, str]:
-    """Make sure that a table has these columns, and return all that it has.
+    """Make sure that a table has these columns, by plain names, and return all that it has.
 
     Raises:
         psycopg2.IntegrityError: The table or one of the columns does not exist.
@@ -66,7 +93,9 @@ def check_columns(session: Session, table: str, columns: Sequence[str]) -> dict[
     known = known_columns(session, table)
     missing = ", ".join(column for column in columns if column not in known)
     if missing:
-        raise psycopg2.IntegrityError(f"table {table} has no column {missing}: nothing was written")
+        raise psycopg2.IntegrityError(
+            f"table {table} has no column {missing}: check the name, or make it first"
+        )
     return known
 
 
@@ -84,11 +113,11 @@ def store_row(
         CommitUnknown: Nobody knows if it is; names the table.
     """
     row = sendable_row(table, columns, data)
-    statement = sql.insert_row(table, tuple(columns))
+    statement = sql.insert_row(table, columns)
 
     def insert(session: Session) -> None:
         if look_first:
-            check_columns(session, table, columns)
+            check_columns(session, table, sql.plain_columns(columns))
         session.command(statement, row)
 
     try:
@@ -147,7 +176,7 @@ def _first(pool: ConnectionPool, table: str, query: Composed, values: Sequence[A
     """Return the first row, None if there is none, and the columns' names."""
 
     def fetch(session: Session) -> Any:
-        with session.plain_cursor() as cursor, _found(table):
+        with session.plain_cursor() as cursor, _found(table), _readable(table):
             cursor.execute(query, values)
             assert cursor.description is not None
             return cursor.fetchone(), [column.name for column in cursor.description]
@@ -205,8 +234,8 @@ def next_id(pool: ConnectionPool, table: str) -> int:
 
 def fetch_rows(
     pool: ConnectionPool, table: str, conditions: Any
-) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return the names of all columns, and the rows for which all conditions hold.
+) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
+    """Return all columns with their types' numbers, and the rows for which all conditions hold.
 
     They are in the order of the columns ``time`` and ``id``, as far as there are any.
 
@@ -219,14 +248,14 @@ def fetch_rows(
     both = [clause(one) for one in wanted]
     values = [value for _, bound in both for value in bound]
 
-    def fetch(session: Session) -> tuple[list[str], list[tuple[Any, ...]]]:
+    def fetch(session: Session) -> tuple[dict[str, int], list[tuple[Any, ...]]]:
         known = check_columns(session, table, columns)
         order = [name for name in _IN_ORDER_OF if name in known]
         query = sql.select_rows(table, [text for text, _ in both], order)
-        with session.plain_cursor() as cursor:
+        with session.plain_cursor() as cursor, _readable(table):
             cursor.execute(query, values)
             assert cursor.description is not None
-            return [column.name for column in cursor.description], cursor.fetchall()
+            return {one.name: one.type_code for one in cursor.description}, cursor.fetchall()
 
     try:
         return pool.read(fetch)
@@ -237,7 +266,7 @@ def fetch_rows(
 
 def retrieve(pool: ConnectionPool, table: str, conditions: Any, as_rows: bool) -> Any:
     """Return those rows as a pandas DataFrame, or, without pandas, as a list of dicts."""
-    names, rows = fetch_rows(pool, table, conditions)
+    columns, rows = fetch_rows(pool, table, conditions)
     if not as_rows:
         try:
             import pandas  # noqa: PLC0415  (an extra, which takes a second to import)
@@ -245,5 +274,23 @@ def retrieve(pool: ConnectionPool, table: str, conditions: Any, as_rows: bool) -
             if error.name != "pandas":
                 raise
         else:
-            return pandas.DataFrame(rows, columns=names)
-    return [dict(zip(names, row, strict=True)) for row in rows]
+            with _readable(table):
+                return _frame(pandas, columns, rows)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def _frame(pandas: Any, columns: dict[str, int], rows: list[tuple[Any, ...]]) -> Any:
+    # Left to itself, pandas makes floats of integers if one is missing, and no times of times
+    # whose offsets differ.
+    series = {}
+    for position, (name, kind) in enumerate(columns.items()):
+        values = [row[position] for row in rows]
+        if kind == _TIMESTAMPTZ:
+            values = [one and one.astimezone(timezone.utc) for one in values]
+        series[name] = pandas.Series(values, dtype=_dtype(kind, None in values))
+    return pandas.DataFrame(series, index=range(len(rows)))
+
+
+def _dtype(kind: int, with_gaps: bool) -> str | None:
+    without, with_some = _DTYPES.get(kind, ("object", "object"))
+    return with_some if with_gaps else without

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from psycopg2 import sql
@@ -18,24 +18,21 @@ from .errors import InvalidName
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}", re.ASCII)
 
-TABLE_EXISTS = """
-    SELECT EXISTS (
-        SELECT FROM pg_class
-        WHERE oid = to_regclass(%s) AND relkind IN ('r', 'p', 'v', 'm', 'f')
-    )
-"""
-COLUMNS = """
-    SELECT attname FROM pg_attribute
-    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
-"""
-COLUMN_EXISTS = f"SELECT EXISTS ({COLUMNS} AND attname = %s)"
+# An index or a sequence has columns too, and is no table.
+_TABLE = "SELECT oid FROM pg_class WHERE oid = to_regclass(%s) AND relkind = ANY('{r,p,v,m,f}')"
+_OF_TABLE = f"attrelid = ({_TABLE}) AND attnum > 0 AND NOT attisdropped"
+TABLE_EXISTS = f"SELECT EXISTS ({_TABLE})"
+COLUMN_EXISTS = f"SELECT EXISTS (SELECT FROM pg_attribute WHERE {_OF_TABLE} AND attname = %s)"  # noqa: S608
+COLUMNS_AND_TYPES = f"""
+    SELECT attname, atttypid::regtype::text FROM pg_attribute WHERE {_OF_TABLE} ORDER BY attnum
+"""  # noqa: S608
 # A domain counts as the type that it is made of.
-COLUMN_KINDS = """
+COLUMN_KINDS = f"""
     SELECT attname, CASE WHEN coalesce(nullif(typbasetype, 0), pg_type.oid) IN (20, 21, 23)
                          THEN 'integer' ELSE typcategory::text END
     FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
-    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped
-"""
+    WHERE {_OF_TABLE}
+"""  # noqa: S608
 NEXT_ID = "SELECT nextval(pg_get_serial_sequence(%s, 'id'))"
 # Both spellings of a table, with and without the schema it would be made in, are one name.
 ONE_AT_A_TIME = """
@@ -48,17 +45,17 @@ ONE_AT_A_TIME = """
 VERSION = "SELECT version()"
 
 
-def _checked(name: Any, kind: str, part: str) -> str:
-    if not isinstance(part, str) or not _NAME.fullmatch(part):
+def _checked(name: Any, kind: str, part: Any) -> str:
+    if not issubclass(type(part), str) or not _NAME.fullmatch(part):
         raise InvalidName(
             f"{kind} name {name!r} is refused: use 1 to 63 letters, digits and underscores,"
             " not starting with a digit"
         )
-    return part
+    return str.__str__(part)  # a subclass may say another thing each time that it is asked
 
 
 def _parts(table: Any) -> list[str]:
-    pieces = table.split(".", 1) if isinstance(table, str) else [table]
+    pieces = str.split(table, ".", 1) if issubclass(type(table), str) else [table]
     return [_checked(table, "table", piece) for piece in pieces]
 
 
@@ -69,6 +66,15 @@ def table_identifier(table: str) -> sql.Identifier:
         InvalidName: It is not in the allow-list.
     """
     return sql.Identifier(*_parts(table))
+
+
+def plain_columns(columns: Iterable[Any]) -> list[str]:
+    """Return columns' names as plain texts, also those of an Enum that is a str.
+
+    Raises:
+        InvalidName: One is not in the allow-list.
+    """
+    return [_checked(column, "column", column) for column in columns]
 
 
 def column_identifier(column: str) -> sql.Identifier:
@@ -109,13 +115,13 @@ def add_column(
 ) -> sql.Composed:
     """Add a column to a table."""
     name = column_identifier(column)
-    checks = [sql.SQL(str(one)).format(column_name=name) for one in constraints]
+    checks = [sql.SQL(one.value).format(column_name=name) for one in constraints]
     return sql.SQL(
         "ALTER TABLE {table} ADD COLUMN IF NOT EXISTS {name} {data_type}{checks}"
     ).format(
         table=table_identifier(table),
         name=name,
-        data_type=sql.SQL(str(data_type)),
+        data_type=sql.SQL(data_type.value),
         checks=sql.Composed(checks),
     )
 
@@ -165,10 +171,21 @@ def select_rows(
     return sql.SQL(" ").join(parts)
 
 
+def insert_row(table: str, columns: Iterable[str]) -> str:
+    """Add one row; ready-made text, for this is what is done most.
+
+    Raises:
+        InvalidName: A name is not in the allow-list.
+    """
+    names = tuple(columns)
+    if type(table) is not str or set(map(type, names)) != {str}:  # others may equal anything
+        table, names = ".".join(_parts(table)), tuple(plain_columns(names))
+    return _insert_row(table, names)
+
+
 @functools.lru_cache(maxsize=256)
-def insert_row(table: str, columns: tuple[str, ...]) -> str:
-    """Add one row; ready-made text, for this is what is done most."""
-    names = ", ".join(f'"{_checked(column, "column", column)}"' for column in columns)
+def _insert_row(table: str, columns: tuple[str, ...]) -> str:
+    names = ", ".join(f'"{column}"' for column in plain_columns(columns))
     values = ", ".join(["%s"] * len(columns))
     # Names that passed the allow-list need no escaping.
     return f"INSERT INTO {quoted_table(table)} ({names}) VALUES ({values})"  # noqa: S608

@@ -6,7 +6,7 @@ behind in the session, so that returning it to its pool costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -18,11 +18,6 @@ from .session import Session
 
 #: What the server calls the types that can be summed up
 NUMBERS = frozenset({"smallint", "integer", "bigint", "real", "double precision", "numeric"})
-
-_COLUMNS_AND_TYPES = """
-    SELECT attname, atttypid::regtype::text FROM pg_attribute
-    WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped ORDER BY attnum
-"""
 
 
 def _answer(session: Session, query: str, values: tuple[Any, ...] = ()) -> Any:
@@ -45,8 +40,8 @@ def table_exists(session: Session, table: str) -> bool:
 
 def column_exists(session: Session, table: str, column: str) -> bool:
     """Tell if a table has a column of that name."""
-    sql.column_identifier(column)
-    return bool(_answer(session, sql.COLUMN_EXISTS, (sql.quoted_table(table), column)))
+    (name,) = sql.plain_columns([column])
+    return bool(_answer(session, sql.COLUMN_EXISTS, (sql.quoted_table(table), name)))
 
 
 def list_columns(session: Session, table: str) -> list[list[str]]:
@@ -56,7 +51,7 @@ def list_columns(session: Session, table: str) -> list[list[str]]:
         psycopg2.IntegrityError: There is no such table.
     """
     with session.plain_cursor() as cursor:
-        cursor.execute(_COLUMNS_AND_TYPES, (sql.quoted_table(table),))
+        cursor.execute(sql.COLUMNS_AND_TYPES, (sql.quoted_table(table),))
         rows = cursor.fetchall()
     if not rows:
         raise psycopg2.IntegrityError(
@@ -84,15 +79,25 @@ def create_time_table(
         timescale.index_by_time(cursor, table, chunk)
 
 
-def check_kinds(column: str, data_type: Any, constraints: Sequence[Any]) -> None:
+def check_kinds(column: str, data_type: Any, constraints: Any) -> list[Constraint]:
     """Make sure that what describes a new column is ours: it reaches SQL as text.
+
+    Returns:
+        The constraints as a list.
 
     Raises:
         TypeError: It is not.
     """
-    for value, kind in [(data_type, DataType), *((one, Constraint) for one in constraints)]:
-        if not isinstance(value, kind):
+    if constraints is not None and not isinstance(constraints, Iterable):
+        raise TypeError(
+            f"column {column}: constraints must be a list, not {constraints!r}: write"
+            " [Constraint.positive], for one too"
+        )
+    wanted = list(constraints or ())
+    for value, kind in [(data_type, DataType), *((one, Constraint) for one in wanted)]:
+        if type(value) is not kind:  # an object may lie about its __class__
             raise TypeError(f"column {column}: use a {kind.__name__}, not {value!r}")
+    return wanted
 
 
 def add_column(
@@ -108,7 +113,8 @@ def add_column(
         psycopg2.IntegrityError: There is no such table.
     """
     statement = sql.add_column(table, column, data_type, constraints)
-    if any(name == column for name, _ in list_columns(session, table)):
+    (plain,) = sql.plain_columns([column])
+    if any(name == plain for name, _ in list_columns(session, table)):
         return  # without the exclusive lock that even a needless ALTER TABLE takes
     with session.plain_cursor() as cursor:
         cursor.execute(statement)

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import psycopg2
 from psycopg2 import extensions as ext
+from psycopg2.sql import Composable
 
 from ..exceptions import LabUtilsError
 from .errors import CommitUnknown, InvalidValue
@@ -26,6 +27,10 @@ _PLAIN = frozenset({type(None), bool, int, float})
 _MOST_DIMENSIONS = 6  # PostgreSQL's MAXDIM
 _DATES = ("64[D]", "64[W]", "time64[M]", "time64[Y]")  # numpy's units that make a date
 _SPANS_WITHOUT_LENGTH = ("delta64[M]", "delta64[Y]")
+_MOST_DIGITS = range(-16_383, 131_072)  # those of a NUMERIC; more would fill the memory
+# The driver writes what is in these into the statement as it is.
+_BARE = (ext.AsIs, ext.Int, ext.Float, ext.Boolean, Composable)
+_EPOCH = datetime(1970, 1, 1)
 _MOST_OFFSET = timedelta(hours=16)  # PostgreSQL reads less than that
 
 
@@ -49,6 +54,11 @@ def storable(value: Any) -> Any:
     Raises:
         InvalidValue: It cannot be stored; the text says what to do, not which column it was for.
     """
+    if issubclass(type(value), _BARE):
+        raise InvalidValue(
+            f"{_described(value)} would be sent as a part of the statement: give the value itself,"
+            " or run your own SQL in a transaction()"
+        )
     if hasattr(value, "dtype") and hasattr(value, "tolist"):
         return _from_numpy(value)
     if type(value).__name__ == "NAType" and type(value).__module__.startswith("pandas"):
@@ -69,12 +79,12 @@ def _described(value: Any) -> str:
     return f"a {home}{kind.__qualname__}"
 
 
-def _same(value: Any) -> Any:
-    return value
+@storable.register
+def _(_: None) -> None:
+    return None
 
 
-storable.register(type(None), _same)
-storable.register(bool, _same)
+storable.register(bool, bool)  # an object may lie about its __class__
 storable.register(int, int)  # also of a subclass, such as IntEnum
 storable.register(float, float)  # ... or numpy.float64
 
@@ -106,6 +116,11 @@ def _(value: Decimal) -> Decimal:
     if value.is_infinite() or value.is_snan():  # the driver would send NaN
         raise InvalidValue(f"a Decimal({str(value)!r}) cannot be stored: use a float, or None")
     exact = Decimal(value)  # of a subclass
+    if exact.adjusted() not in _MOST_DIGITS:
+        raise InvalidValue(
+            f"a Decimal({str(exact)[:50]!r}) cannot be stored: at most 131072 digits before the"
+            " point, and 16383 after it"
+        )
     return exact.copy_abs() if exact.is_zero() else exact  # to the server, no numeric is -0
 
 
@@ -124,8 +139,12 @@ def _(value: datetime) -> str | None:
 
 
 def _in_local_time(value: datetime) -> datetime:
+    """Say how far the local time is from UTC; the digits stay, for a column without time zone."""
+    whole = value.replace(tzinfo=None, microsecond=0)
     try:
-        return value.replace(tzinfo=None).astimezone()
+        # Not astimezone(): of a time that the clocks skip, it would make one an hour off.
+        offset = whole - _EPOCH - timedelta(seconds=whole.timestamp())
+        return value.replace(tzinfo=timezone(offset))
     except (OverflowError, ValueError, OSError):
         raise InvalidValue(
             f"a datetime without time zone, {value}, is outside of what this computer's clock can"
@@ -306,7 +325,7 @@ def explain(error: Exception, table: str, columns: Sequence[str], data: Sequence
     """
     pairs = zip(columns, data, strict=False)
     types = ", ".join(f"{column}: {type(value).__name__}" for column, value in pairs)
-    where = f"table {table}, columns {types}"
+    where = f"table {table}, columns {types}" if types else f"table {table}"
     if not isinstance(error, psycopg2.Error):
         raise InvalidValue(f"{where}: {error}") from error
     if not isinstance(error, LabUtilsError) or isinstance(error, CommitUnknown):

@@ -186,3 +186,20 @@ def test_what_cannot_be_compared_is_an_error(runs: Database) -> None:
         runs.retrieve_entries("no", {"id": 3})
     assert len(runs.retrieve_entries("runs", as_rows=True)) == 5
     assert runs.pool.stats().opened == 1
+
+
+def test_a_column_is_sent_as_it_was_looked_at() -> None:
+    """A subclass of str has no say in it."""
+
+    class Liar(str):
+        """It says something else when it is used."""
+
+        def __format__(self, _: str) -> str:
+            return "x OR TRUE"
+
+        __str__ = __repr__ = lambda self: "x OR TRUE"
+
+    for given in ({Liar("a"): 1}, [(Liar("a"), "=", 1)], [(Liar("a"), "is null")]):
+        (one,) = parsed("t", given)
+        assert type(one.column) is str
+        assert one.column == "a"

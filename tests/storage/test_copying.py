@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
@@ -277,3 +278,94 @@ def test_a_file_of_lines_can_be_split_into_rows(cryo: Database, tmp_path: Path) 
     found = run(cryo, "SELECT time, sample FROM cryo ORDER BY time")
     assert repr(found[1][1]) == "-0.0"
     assert found[0] == (MOMENT, 4.2)
+
+
+def endless(row: tuple[Any, ...], first: tuple[Any, ...] | None = None) -> Iterator[Any]:
+    """Give rows for ever, but no longer than a test may take."""
+    end = time.monotonic() + 30
+    yield row if first is None else first
+    while time.monotonic() < end:
+        yield row
+
+
+def modern(database: Database) -> None:
+    """Skip the test if the server does not tell a notice from another message in time."""
+    if run(database, "SHOW server_version_num") < [("140000",)]:
+        pytest.skip("PostgreSQL 13 is not listened to")
+
+
+def test_rows_without_end_end_when_the_server_has_refused_one(cryo: Database) -> None:
+    """With its error, though it lets the client go on."""
+    modern(cryo)
+    rows = endless((1,), ("bad",))
+    with pytest.raises(psycopg2.DataError, match=r"table cryo, row 1 \(the first is 1\)"):
+        cryo.new_entries("cryo", ["number"], rows)
+    assert next(rows, None) is not None  # the time was not up
+    assert numbers(cryo) == []
+    assert cryo.new_entries("cryo", ["number"], [(1,)]) == 1
+    assert cryo.pool.stats().opened == 1
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.02])
+def test_rows_end_with_the_statement_timeout(
+    cryo: Database, database_dsn: str, pause: float
+) -> None:
+    """However fast they come, and whoever notices first."""
+    given = 0
+
+    def rows() -> Iterator[Any]:
+        nonlocal given
+        for given, row in enumerate(endless((1,))):  # noqa: B007
+            time.sleep(pause)
+            yield row
+
+    hurried = Database(dsn=database_dsn)
+    hurried.statement_timeout = 0.5
+    hurried.connect()
+    began = time.monotonic()
+    with pytest.raises(psycopg2.errors.QueryCanceled, match=r"table cryo.*raise statement"):
+        hurried.new_entries("cryo", ["number"], rows())
+    assert 0.4 < time.monotonic() - began < 20
+    assert given
+    assert numbers(cryo) == []
+    assert hurried.new_entries("cryo", ["number"], [(1,)]) == 1
+    hurried.close()
+
+
+@pytest.mark.parametrize("length", [1, 20_000])
+@pytest.mark.parametrize("pause", [0.0, 0.002])
+def test_notices_of_a_trigger_stop_nothing(cryo: Database, length: int, pause: float) -> None:
+    """Though they come in pieces; nor does what a trigger sets."""
+    run(
+        cryo,
+        "CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql SET timezone = 'UTC' AS $$ BEGIN"
+        f" RAISE NOTICE '%', repeat('x', {length}); RETURN NEW; END $$;"
+        "CREATE TRIGGER tell BEFORE INSERT ON cryo FOR EACH ROW WHEN (NEW.number % 5 = 0)"
+        " EXECUTE FUNCTION tell()",
+    )
+
+    def rows() -> Iterator[Any]:
+        for number in range(400 if pause else 20_000):
+            time.sleep(pause)
+            yield (number,)
+
+    count = cryo.new_entries("cryo", ["number"], rows() if pause else iter(list(rows())))
+    assert numbers(cryo) == list(range(count))
+    assert count in (400, 20_000)
+
+
+def test_a_server_that_hangs_up_ends_the_rows(cryo: Database, admin: Any) -> None:
+    """With an error that says so; nothing is written."""
+    modern(cryo)
+
+    def rows() -> Iterator[Any]:
+        for number, row in enumerate(endless((1,))):
+            if number == 1_000:
+                admin.terminate()
+            yield row
+
+    given = rows()
+    with pytest.raises(psycopg2.OperationalError, match="table cryo"):
+        cryo.new_entries("cryo", ["number"], given)
+    assert next(given, None) is not None
+    assert numbers(cryo) == []

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import enum
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +17,7 @@ from typing import Any
 
 import psycopg2
 import pytest
-from psycopg2.extensions import make_dsn
+from psycopg2.extensions import AsIs, make_dsn
 from psycopg2.extras import Json
 
 from lab_utils_mt.database import Database, InvalidName, InvalidValue
@@ -348,3 +350,124 @@ def test_a_decimal_keeps_its_digits(runs: Database) -> None:
     runs.new_entry("exact", ["a"], [digits])
     runs.new_entries("exact", ["a"], [[digits]])
     assert run(runs, "SELECT a FROM exact") == [(digits,)] * 2
+
+
+class Runs(str, enum.Enum):
+    """Names as an Enum has them."""
+
+    TABLE = "runs"
+    NAME = "name"
+
+
+def test_names_may_be_members_of_an_enum(runs: Database) -> None:
+    """That is a str; they do not spoil the plain ones."""
+    runs.new_entry(Runs.TABLE, [Runs.NAME], ["a"], check_columns=True)
+    runs.new_entry("runs", ["name"], ["a"])
+    assert runs.new_entries(Runs.TABLE, [Runs.NAME], [["a"]]) == 1
+    runs.update_measurement(Runs.TABLE, 1, [Runs.NAME], ["b"])
+    assert len(runs.retrieve_entries(Runs.TABLE, {Runs.NAME: "a"}, as_rows=True)) == 2
+    assert runs.fetch_latest_value(Runs.TABLE, [Runs.NAME]) is not None
+
+
+def test_names_of_any_other_kind_are_refused(runs: Database) -> None:
+    """Also if they cannot be looked up anywhere."""
+    for call in (
+        lambda: runs.new_entry("runs", [["name"]], [1]),  # type: ignore[list-item]
+        lambda: runs.new_entry(["runs"], ["name"], [1]),  # type: ignore[arg-type]
+        lambda: runs.new_entries(["runs"], ["name"], [[1]]),  # type: ignore[arg-type]
+        lambda: runs.new_entries("runs", [{}], [[1]]),  # type: ignore[list-item]
+    ):
+        with pytest.raises(InvalidName, match="is refused"):
+            call()
+
+
+def test_no_value_becomes_a_part_of_the_statement(runs: Database) -> None:
+    """Neither one that is written, nor one that is looked for."""
+    sneaky = AsIs("1); DELETE FROM runs; --")
+    runs.new_entry("runs", ["name"], ["a"])
+    with pytest.raises(InvalidValue, match="column value: a psycopg2"):
+        runs.new_entry("runs", ["value"], [sneaky])
+    with pytest.raises(InvalidValue, match="column value: a psycopg2"):
+        runs.retrieve_entries("runs", {"value": AsIs("value OR TRUE")})
+    assert not runs.check_empty_table("runs")
+
+
+def test_an_error_about_what_is_read_speaks_of_reading(runs: Database) -> None:
+    """Of the table alone, if there are no conditions."""
+    with pytest.raises(
+        psycopg2.IntegrityError, match="no column nothing: check the name"
+    ) as caught:
+        runs.retrieve_entries("runs", {"nothing": 1})
+    assert "written" not in str(caught.value)
+    with pytest.raises(psycopg2.IntegrityError, match="table absent does not exist") as caught:
+        runs.retrieve_entries("absent")
+    assert "columns )" not in str(caught.value)
+
+
+def test_a_frame_keeps_integers_and_booleans_exact(runs: Database) -> None:
+    """Beside what is missing too; without rows there are types too."""
+    pytest.importorskip("pandas")
+    run(runs, "CREATE TABLE wide (id INT, n BIGINT, f BOOLEAN, j JSONB, x FLOAT8, s TEXT)")
+    big = 2**53 + 1
+    run(runs, f"INSERT INTO wide VALUES (1, {big}, TRUE, '{big}', 0.5, 'a')")
+    run(runs, "INSERT INTO wide VALUES (2)")
+    frame = runs.retrieve_entries("wide")
+    kinds = {name: str(kind) for name, kind in frame.dtypes.items() if name != "s"}
+    assert kinds == {"id": "int64", "n": "Int64", "f": "boolean", "j": "object", "x": "float64"}
+    assert (frame["n"][0], frame["j"][0], frame["f"][0]) == (big, big, True)
+    assert list(frame.isna().sum()) == [0, 1, 1, 1, 1, 1]
+    assert str(runs.retrieve_entries("wide", "id = 7")["n"].dtype) == "int64"
+
+
+@pytest.mark.parametrize("zone", ["CET-1CEST,M3.5.0,M10.5.0/3", "UTC"])
+def test_a_frame_has_its_times_in_one_zone(runs: Database, database_dsn: str, zone: str) -> None:
+    """Whatever offsets the server gives them."""
+    pytest.importorskip("pandas")
+    run(runs, "ALTER TABLE runs ADD t TIMESTAMP")
+    moments = [datetime(2026, month, 1, 12, tzinfo=timezone.utc) for month in (1, 7)]
+    runs.new_entries("runs", ["time", "t"], [*((one, one) for one in moments), (None, None)])
+    with Database(dsn=make_dsn(database_dsn, options=f"-c TimeZone={zone}")) as abroad:
+        frame = abroad.retrieve_entries("runs")
+    assert list(frame["time"][:2]) == moments
+    assert frame["time"].isna()[2]
+    assert list(frame["time"].dt.hour[:2]) == list(frame["t"].dt.hour[:2]) == [12, 12]
+    assert str(frame["time"].dt.tz) == "UTC"
+
+
+def test_times_at_the_ends_of_the_calendar_are_kept_in_a_frame(runs: Database) -> None:
+    """Further than nanoseconds would reach."""
+    pytest.importorskip("pandas")
+    ends = [datetime(1, 1, 2, tzinfo=timezone.utc), datetime(9999, 12, 30, tzinfo=timezone.utc)]
+    runs.new_entries("runs", ["time"], [[one] for one in ends])
+    assert [one.year for one in runs.retrieve_entries("runs")["time"]] == [1, 9999]
+
+
+def test_a_time_that_python_cannot_hold_is_an_error_of_the_database(runs: Database) -> None:
+    """It names the table, and the way out."""
+    run(runs, "INSERT INTO runs (time) VALUES ('0044-03-15 BC')")
+    for call in (
+        lambda: runs.retrieve_entries("runs"),
+        lambda: runs.retrieve_entries("runs", as_rows=True),
+        lambda: runs.fetch_latest_value("runs"),
+        lambda: runs.fetch_latest_value("runs", ["time"]),
+    ):
+        with pytest.raises(psycopg2.DataError, match=r"table runs: .*year.* as a text") as caught:
+            call()
+        assert not isinstance(caught.value, InvalidValue)
+
+
+def test_a_naive_time_keeps_its_digits_in_a_column_without_zone(runs: Database) -> None:
+    """One by one and in bulk."""
+    run(runs, "CREATE TABLE plain (t TIMESTAMP)")
+    naive = datetime(2026, 3, 29, 2, 30)
+    runs.new_entry("plain", ["t"], [naive])
+    runs.new_entries("plain", ["t"], [[naive]])
+    assert run(runs, "SELECT t FROM plain") == [(naive,)] * 2
+
+
+def test_an_empty_list_in_a_document_is_documented(runs: Database) -> None:
+    """It is an array; json.dumps() makes it a document."""
+    run(runs, "CREATE TABLE documents (j JSONB)")
+    runs.new_entry("documents", ["j"], [json.dumps([])])
+    assert run(runs, "SELECT j FROM documents") == [([],)]
+    assert "json.dumps" in str(Database.new_entry.__doc__)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import enum
+from typing import Any
+
 import psycopg2
 import pytest
 from hypothesis import given
@@ -103,3 +106,77 @@ def test_no_statement_is_made_with_a_bad_name(name: object) -> None:
     ):
         with pytest.raises(InvalidName):
             call()
+
+
+class Liar(str):
+    """A name that passes every check, and says something else when it is used."""
+
+    def __str__(self) -> str:
+        return 'x"; DROP TABLE victim; --'
+
+    __repr__ = __str__
+
+    def __format__(self, _: str) -> str:
+        return str(self)
+
+    def __hash__(self) -> int:
+        return hash("cryo")
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def split(self, *_: Any) -> list[Any]:  # type: ignore[override]
+        """Return two lies."""
+        return [self, self]
+
+
+class Name(str, enum.Enum):
+    """A name as a member of an Enum, whose text has changed from one Python to the next."""
+
+    CRYO = "cryo"
+
+
+@pytest.mark.parametrize("name", [Liar("cryo"), Name.CRYO])
+def test_what_is_sent_is_what_was_looked_at(database: object, name: str) -> None:
+    """A subclass of str has no say in it, wherever a name is taken."""
+    with database.transaction() as session:  # type: ignore[attr-defined]
+        for text in (
+            sql.table_identifier(name).as_string(session),
+            sql.column_identifier(name).as_string(session),
+            sql.quoted_table(name),
+            '"{1}"'.format(*sql.schema_and_name(name)),
+            '"{}"'.format(*sql.plain_columns([name])),
+            sql.copy_rows(name, [name]).as_string(session)[5:11],
+            sql.update_row(name, [name]).as_string(session)[7:13],
+        ):
+            assert text == '"cryo"'
+    assert all(
+        type(part) is str for part in (*sql.schema_and_name(name)[1:], sql.quoted_table(name))
+    )
+
+
+@pytest.mark.parametrize("name", [Liar("cryo"), Name.CRYO])
+def test_one_name_does_not_spoil_the_ready_made_text_of_another(name: str) -> None:
+    """Whatever it claims to be equal to."""
+    plain = 'INSERT INTO "cryo" ("cryo") VALUES (%s)'
+    for table, column in [(name, name), ("cryo", "cryo"), ("cryo", name), (name, "cryo")]:
+        assert sql.insert_row(table, (column,)) == plain
+    assert sql.insert_row(name, ["other"]) == 'INSERT INTO "cryo" ("other") VALUES (%s)'
+
+
+def test_an_object_that_claims_to_be_a_str_is_no_name() -> None:
+    """Nor is one that cannot be looked up."""
+
+    class Claim:
+        """It lies about its class."""
+
+        __class__ = str  # type: ignore[assignment]
+
+    for name in (Claim(), [], {}):
+        for call in (sql.table_identifier, sql.quoted_table, sql.column_identifier):
+            with pytest.raises(InvalidName):
+                call(name)  # type: ignore[arg-type]
+        with pytest.raises(InvalidName, match="table name"):
+            sql.insert_row(name, ["a"])  # type: ignore[arg-type]
+        with pytest.raises(InvalidName, match="column name"):
+            sql.insert_row("t", [name])  # type: ignore[list-item]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -149,3 +150,72 @@ def test_many_threads_may_make_the_same_table(database: Database) -> None:
             threads.map(lambda name: database.create_timescale_db(name, if_not_exists=True), names)
         )
     assert database.check_table("cryo")
+
+
+def test_an_index_or_a_sequence_is_no_table(database: Database) -> None:
+    """For none of those that look; its columns are not told either."""
+    select(database, "CREATE TABLE cryo (id SERIAL, n INT); CREATE INDEX i ON cryo (n); SELECT 1")
+    for name in ("i", "cryo_id_seq"):
+        assert database.check_table(name) is False
+        for column in ("n", "last_value"):
+            assert database.check_column(name, column) is False
+        for call in (
+            lambda name=name: database.get_list_columns(name),
+            lambda name=name: database.new_column(name, "a", DataType.int),
+            lambda name=name: database.retrieve_entries(name),
+            lambda name=name: database.new_entries(name, ["n"], [[1]]),
+        ):
+            with pytest.raises(psycopg2.IntegrityError, match=f"table {name} does not exist"):
+                call()
+
+
+class Claim:
+    """It lies about its class, and about its text."""
+
+    def __init__(self, kind: type) -> None:
+        self.kind = kind
+
+    @property
+    def __class__(self) -> Any:
+        return self.kind
+
+    @__class__.setter
+    def __class__(self, _: Any) -> None:
+        raise AttributeError
+
+    def __str__(self) -> str:
+        return "INT; DROP TABLE cryo"
+
+
+def test_what_describes_a_column_is_ours(database: Database) -> None:
+    """Whatever it claims to be; a single constraint is told how to be written."""
+    database.create_timescale_db("cryo")
+    wrong: Any
+    for wrong in (Claim(DataType), "INT", DataType, None, 5):
+        with pytest.raises(TypeError, match="column a: use a DataType"):
+            database.new_column("cryo", "a", wrong)
+    for wrong in ([Claim(Constraint)], ["CHECK (a > 0)"], "ab", [DataType.int]):
+        with pytest.raises(TypeError, match="column a: use a Constraint"):
+            database.new_column("cryo", "a", DataType.int, wrong)
+    for wrong in (Constraint.positive, 5):
+        with pytest.raises(TypeError, match=r"column a: .*write \[Constraint\.positive\]"):
+            database.new_column("cryo", "a", DataType.int, wrong)
+    assert database.get_list_columns("cryo") == [["time", "timestamp with time zone"]]
+    database.new_column("cryo", "a", DataType.int, (Constraint.positive,))  # type: ignore[arg-type]
+    assert database.check_column("cryo", "a")
+
+
+def test_the_name_of_a_column_may_be_a_member_of_an_enum(database: Database) -> None:
+    """That is a str."""
+
+    class Name(str, enum.Enum):
+        """Names."""
+
+        CRYO = "cryo"
+
+    database.create_timescale_db(Name.CRYO)
+    for _ in range(2):
+        database.new_column(Name.CRYO, Name.CRYO, DataType.int)
+    assert database.check_table(Name.CRYO)
+    assert database.check_column(Name.CRYO, Name.CRYO)
+    assert [name for name, _ in database.get_list_columns(Name.CRYO)] == ["time", "cryo"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 import math
+import os
+import subprocess
 import sys
 import warnings
 from collections import namedtuple
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +19,7 @@ import psycopg2
 import pytest
 from psycopg2 import extensions as ext
 from psycopg2.extras import Json
+from psycopg2.sql import SQL
 
 from lab_utils_mt._storage.errors import CommitUnknown, InvalidValue, PoolTimeout
 from lab_utils_mt._storage.values import explain, sendable, sendable_row, storable
@@ -312,3 +316,60 @@ def test_pandas_values_are_pythons() -> None:
     assert storable(pandas.Timedelta("1 day 00:00:00.000001001")) == "+1 days +0.000001 seconds"
     assert storable(pandas.Series([1.5, None])) == "{1.5,nan}"
     assert list(sendable_row("t", ["a", "b"], pandas.Series([1, 2]))) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [ext.AsIs("now()"), ext.Int("1); --"), ext.Float("x"), ext.Boolean("x"), SQL("now()")],
+)
+def test_nothing_that_the_driver_would_not_quote_is_a_value(value: Any) -> None:
+    """In a list neither, nor under another name."""
+
+    class Claim(ext.AsIs):  # type: ignore[misc]
+        """It lies about its class."""
+
+        __class__ = bool  # type: ignore[assignment]
+
+    for given in (value, [value]):
+        with pytest.raises(InvalidValue, match=r"column c: a psycopg2\..* part of the statement"):
+            sendable(given, "t", "c")
+    assert storable(Claim("now()")) is True
+
+
+@pytest.mark.parametrize(
+    "text", ["1E+999999999", "-1E+131072", "1E-16384", "1E-999999999", "0E-999999999"]
+)
+def test_a_decimal_that_no_column_holds_is_refused(text: str) -> None:
+    """Written out, it would fill the memory."""
+    for data in (Decimal(text), [Decimal(text)]):
+        with pytest.raises(InvalidValue, match=r"column c: a Decimal.*131072 digits"):
+            sendable(data, "t", "c")
+    assert storable(Decimal("9E+131071")) == Decimal("9E+131071")
+    assert storable(Decimal("1E-16383")) == Decimal("1E-16383")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no TZ")
+def test_a_time_that_the_clocks_skip_keeps_its_digits() -> None:
+    """And its moment; one that comes twice keeps both too."""
+    code = (
+        "from datetime import datetime; from lab_utils_mt._storage.values import storable as s\n"
+        "print(s(datetime(2026, 3, 29, 2, 30)), s(datetime(2026, 3, 29, 2, 30, fold=1)))\n"
+        "print(s(datetime(2026, 10, 25, 2, 30)), s(datetime(2026, 10, 25, 2, 30, fold=1)))\n"
+    )
+    environment = {**os.environ, "TZ": "CET-1CEST,M3.5.0,M10.5.0/3"}
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root, env=environment, check=True, timeout=60, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.stdout.splitlines() == [
+        "2026-03-29 02:30:00+01:00 2026-03-29 02:30:00+02:00",
+        "2026-10-25 02:30:00+02:00 2026-10-25 02:30:00+01:00",
+    ]
+
+
+def test_an_error_about_no_column_names_the_table_only() -> None:
+    """Not an empty list."""
+    error = psycopg2.OperationalError("no")
+    explain(error, "t", [], [])
+    assert str(error) == "no (table t)"

@@ -26,12 +26,15 @@ class Entries(Connecting):
         hold, subclasses of Python's own types (of an IntEnum, its number is stored), lists and
         arrays in up to six dimensions for a column that is an array, bytes, Decimal, date, time,
         timedelta and UUID. A datetime without a time zone is the local time of this computer,
-        also if it is numpy's; a date in a column of times is midnight in the server's time zone.
+        also if it is numpy's; a column without time zone keeps its digits. A date in a column of
+        times is midnight in the server's time zone. For a column of type JSON or JSONB, write
+        ``json.dumps(x)``: a list is an array, and an empty one would be read as ``{}``.
         What is smaller than a microsecond is cut off. The server rounds a float that goes into a
         column of integers.
 
         Args:
-            table_name: The table's name, or ``schema.table``.
+            table_name: The table's name, or ``schema.table``. Upper and lower case are different,
+                in all names: ``Cryo`` and ``cryo`` are two tables.
             columns: Names of the columns.
             data: Their values, in the same order.
             check_columns: Ask first if table and columns exist.
@@ -53,8 +56,10 @@ class Entries(Connecting):
         """Insert many rows, all or none; when this returns, the server has committed them.
 
         They are stored as :meth:`new_entry` would, and sent while they are made: an iterator needs
-        no memory for all of them. All must be sent within the ``statement_timeout``. A trigger, but
-        no rule, of the table is obeyed, and an identity column takes the given numbers.
+        no memory for all of them. All must be sent within the ``statement_timeout``; a single step
+        of an iterator is not broken off. Soon after the server has refused a row, no more of them
+        are asked for (before PostgreSQL 14: after the last). A trigger, but no rule, of the table
+        is obeyed, and an identity column takes the given numbers.
 
         Args:
             table_name: The table's name, or ``schema.table``.
@@ -72,6 +77,7 @@ class Entries(Connecting):
             InvalidName: A name is not allowed.
             psycopg2.IntegrityError: The table or a column does not exist, or a constraint is
                 violated.
+            psycopg2.errors.QueryCanceled: The rows did not end within the ``statement_timeout``.
             CommitUnknown: The session was lost during the commit: the rows may or may not be there.
             psycopg2.Error: Any other: nothing was written. So it is after any exception that
                 ``rows`` itself raises, which is passed on.
@@ -121,6 +127,7 @@ class Entries(Connecting):
         Raises:
             InvalidName: A name is not allowed.
             psycopg2.IntegrityError: The table, or a column, does not exist.
+            psycopg2.DataError: Python cannot hold a value, such as a time before the year 1.
             psycopg2.Error: The database cannot be asked.
         """
         return entries.newest_row(self.pool, table_name, column_name)
@@ -179,12 +186,16 @@ class Entries(Connecting):
             as_rows: Return a list of dicts also if pandas is installed.
 
         Returns:
-            A :class:`pandas.DataFrame`, or a list of dicts if pandas is not installed.
+            A :class:`pandas.DataFrame`, or a list of dicts if pandas is not installed. In the
+            DataFrame, times are of type ``datetime64[us, UTC]``; integers and booleans, if there
+            are NULLs among them, of type ``Int64`` and ``boolean``, all others are as pandas or
+            psycopg2 have them.
 
         Raises:
             InvalidValue: A condition is none of these, or its value cannot be compared.
             InvalidName: A name is not allowed.
             psycopg2.IntegrityError: The table, or a column, does not exist.
+            psycopg2.DataError: Python cannot hold a value, such as a time before the year 1.
             psycopg2.Error: The database cannot be asked.
         """
         return entries.retrieve(self.pool, table_name, conditions, as_rows)

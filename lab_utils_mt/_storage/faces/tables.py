@@ -75,7 +75,7 @@ class Tables(Connecting):
         )
 
     def check_table(self, table_name: str) -> bool:
-        """Tell if a table exists.
+        """Tell if there is a table, or a view, of that name; upper and lower case are different.
 
         Args:
             table_name: Its name, or ``schema.table``.
@@ -86,7 +86,7 @@ class Tables(Connecting):
         return self.pool.read(lambda session: tables.table_exists(session, table_name))
 
     def check_column(self, table_name: str, column_name: str) -> bool:
-        """Tell if a table has a column.
+        """Tell if a table, or a view, has a column.
 
         Args:
             table_name: The table's name, or ``schema.table``.
@@ -100,7 +100,7 @@ class Tables(Connecting):
         )
 
     def get_list_columns(self, table_name: str) -> list[list[str]]:
-        """List the columns of a table.
+        """List the columns of a table, or of a view.
 
         Args:
             table_name: The table's name, or ``schema.table``.
@@ -128,14 +128,13 @@ class Tables(Connecting):
             table_name: The table's name, or ``schema.table``.
             column_name: The new column's name.
             data_type: What it holds.
-            constraints: Conditions on its values.
+            constraints: Conditions on its values: a list.
 
         Raises:
             TypeError: The type or a constraint is not one of ours.
             psycopg2.Error: The table does not exist, or the column could not be made.
         """
-        wanted = list(constraints or ())
-        tables.check_kinds(column_name, data_type, wanted)
+        wanted = tables.check_kinds(column_name, data_type, constraints)
         self.pool.run(
             lambda session: tables.add_column(session, table_name, column_name, data_type, wanted),
             idempotent=True,
