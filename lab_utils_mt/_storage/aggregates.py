@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 import logging
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
@@ -19,11 +20,14 @@ from psycopg2 import errors
 from psycopg2.extensions import cursor as Cursor  # noqa: N812  (a class, spelt small in psycopg2)
 from psycopg2.sql import SQL, Composable, Composed, Identifier, Literal
 
-from . import policies, sql, tables, timescale
+from . import policies, sql, standing, tables, timescale
 from .durations import bucket_of, check_span, name_width, parse_width
 from .errors import InvalidName, InvalidValue
+from .explaining import explained
+from .plain import plain
 from .pool import ConnectionPool
 from .session import Session
+from .standing import Found
 
 logger = logging.getLogger("lab_utils_mt.database")
 
@@ -34,34 +38,21 @@ _AGGREGATES = {
 }
 # A continuous aggregate may not sort, and has functions of its own for these two.
 _CONTINUOUSLY = {
-    "first": "first({column}, {time}) FILTER (WHERE {column} IS NOT NULL)",
-    "last": "last({column}, {time}) FILTER (WHERE {column} IS NOT NULL)",
+    "first": "{place}first({column}, {time}) FILTER (WHERE {column} IS NOT NULL)",
+    "last": "{place}last({column}, {time}) FILTER (WHERE {column} IS NOT NULL)",
 }
 _MOST_BYTES = 63
 _SOONEST = timedelta(minutes=1)
 _OFTENEST = timedelta(seconds=1)
 _ATTEMPTS = 5
 
-_WHAT_IS_THERE = """
-    SELECT relkind, obj_description(oid, 'pg_class'), EXISTS (
-        SELECT FROM pg_rewrite JOIN pg_depend ON classid = 'pg_rewrite'::regclass
-            AND objid = pg_rewrite.oid AND refclassid = 'pg_class'::regclass
-        WHERE ev_class = pg_class.oid AND refobjid = to_regclass(%s)
-    )
-    FROM pg_class WHERE oid = to_regclass(%s)
-"""
-_IS_CONTINUOUS = """
-    SELECT to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%s)
-    FROM timescaledb_information.continuous_aggregates
-    WHERE to_regclass(format('%%I.%%I', view_schema, view_name)) = to_regclass(%s)
-"""
-
 
 @dataclasses.dataclass(frozen=True)
 class Bucket:
-    """One view: its name, ``schema.name`` if its table has a schema, and its buckets' width."""
+    """One view: its name, ``schema.name`` as callers write it, and its buckets' width."""
 
     view: str
+    name: str
     text: str
     width: timedelta
 
@@ -84,14 +75,6 @@ class Plan:
         return max(width, _SOONEST) if self.refresh else None
 
 
-@dataclasses.dataclass(frozen=True)
-class _Found:
-    """What has a view's name now."""
-
-    continuous: bool
-    comment: str
-
-
 def check_plan(
     table: str,
     index: str,
@@ -106,9 +89,10 @@ def check_plan(
         InvalidName: A name is not in the allow-list, or a view's would be too long.
         InvalidValue: Anything else.
     """
+    table, index = plain(table), plain(index)
     sql.column_identifier(index)
     buckets = [_bucket(table, width) for width in _listed("widths", widths)]
-    chosen = _listed("aggregates", aggregates)
+    chosen = list(map(plain, _listed("aggregates", aggregates)))
     for one in chosen:
         if not isinstance(one, str) or one not in _AGGREGATES:
             raise InvalidValue(f"aggregate {one!r} is unknown: use {', '.join(_AGGREGATES)}")
@@ -139,16 +123,16 @@ def _bucket(table: str, width: Any) -> Bucket:
     view = f"{name}_{text}"
     if len(view) > _MOST_BYTES:
         raise InvalidName(f"view name {view!r} is refused: it exceeds {_MOST_BYTES} bytes")
-    return Bucket(f"{schema}.{view}" if schema else view, text, parse_width(width))
+    return Bucket(f"{schema}.{view}" if schema else view, view, text, parse_width(width))
 
 
 def make_views(pool: ConnectionPool, plan: Plan) -> None:
     """Make the views of one table, all or none, and fill those that can be filled."""
-    for bucket in _make_despite_refreshes(pool, plan):
-        _fill(pool, bucket)
+    for quoted, bucket in _make_despite_refreshes(pool, plan):
+        _fill(pool, quoted, bucket)
 
 
-def _make_despite_refreshes(pool: ConnectionPool, plan: Plan) -> list[Bucket]:
+def _make_despite_refreshes(pool: ConnectionPool, plan: Plan) -> list[tuple[str, Bucket]]:
     for _ in range(_ATTEMPTS - 1):
         # The server may be refreshing just the view that is to be replaced.
         with contextlib.suppress(errors.DeadlockDetected, errors.InternalError_):
@@ -156,14 +140,16 @@ def _make_despite_refreshes(pool: ConnectionPool, plan: Plan) -> list[Bucket]:
     return pool.run(lambda session: _make_all(session, plan), idempotent=True)
 
 
-def _make_all(session: Session, plan: Plan) -> list[Bucket]:
+def _make_all(session: Session, plan: Plan) -> list[tuple[str, Bucket]]:
     """Return the continuous aggregates that are new and empty."""
     with session.plain_cursor() as cursor:
-        cursor.execute(sql.ONE_AT_A_TIME, sql.schema_and_name(plan.table))
+        schema, table = standing.find_place(cursor, plan.table)
+        cursor.execute(sql.ONE_AT_A_TIME, (schema, table))
         columns = _numbers(session, plan)
         obstacle = timescale.obstacle(cursor, plan.table)
-        maker = _Maker(cursor, plan, columns, obstacle is None)
+        maker = _Maker(cursor, plan, Identifier(schema, table), columns, obstacle is None)
         made = [bucket for bucket in plan.buckets if maker.make(bucket)]
+        quoted = [maker.identifier(bucket.name).as_string(cursor) for bucket in made]
     if made and obstacle:
         logger.info(
             "table %s: %s are plain views, computed whenever they are read. Reason: %s",
@@ -171,7 +157,7 @@ def _make_all(session: Session, plan: Plan) -> list[Bucket]:
             ", ".join(bucket.view for bucket in made),
             obstacle,
         )
-    return [] if obstacle else made
+    return [] if obstacle else list(zip(quoted, made, strict=True))
 
 
 def _numbers(session: Session, plan: Plan) -> list[str]:
@@ -196,90 +182,118 @@ def _numbers(session: Session, plan: Plan) -> list[str]:
 class _Maker:
     """Makes the views of one table inside a transaction."""
 
-    def __init__(self, cursor: Cursor, plan: Plan, columns: list[str], continuous: bool) -> None:
+    def __init__(
+        self, cursor: Cursor, plan: Plan, table: Identifier, columns: list[str], continuous: bool
+    ) -> None:
         self._cursor = cursor
         self._plan = plan
         self._columns = columns
         self._continuous = continuous
+        self._table = table
+        self._quoted = table.as_string(cursor)
+        self._place = timescale.function(cursor, "")
+
+    def identifier(self, name: str) -> Identifier:
+        """Return the full name of the table, or of a view, which is where its table is."""
+        return Identifier(self._table.strings[0], name)
 
     def make(self, bucket: Bucket) -> bool:
         """Make a view; tell if it is new: one that is as it would be made again may stay."""
         query = self._query(bucket.width).as_string(self._cursor)
         comment = self._comment(bucket, query)
-        found = self._look(bucket.view)
-        if found is None or self._is_to_be_replaced(found, comment):
-            if found is not None:
-                self._drop(bucket.view, found.continuous)
-            self._create(bucket.view, query, comment)
-            new = True
-        else:
-            new = False
+        view = self.identifier(bucket.name)
+        found = standing.look(self._cursor, self._quoted, view.as_string(self._cursor))
+        self._check(bucket.view, found)
+        new = found is None or self._is_to_be_replaced(found, comment)
+        if new:
+            with self._explained(bucket.view):
+                self._put(view, query, found)
+            own = found.own_comment if found else None
+            index = sql.column_identifier(self._plan.index)
+            standing.describe(self._cursor, view, index, comment, own)
         if self._continuous and (new or self._plan.recreate):
             period = self._plan.period(bucket.width)
             policies.replace_refresh(
-                self._cursor, self._plan.table, bucket.view, bucket.width, period
+                self._cursor, self._quoted, view.as_string(self._cursor), bucket.width, period, new
             )
         return new
 
-    def _is_to_be_replaced(self, found: _Found, comment: str) -> bool:
-        same = found.comment == comment and found.continuous == self._continuous
+    def _check(self, view: str, found: Found | None) -> None:
+        if found is None or found.is_replaceable(self._columns):
+            return
+        if found.kind != "v" or not found.reads or self._plan.recreate:
+            raise errors.DuplicateTable(
+                f"{view} exists, and is not an aggregate view that was made for table"
+                f" {self._plan.table}: nothing was changed; rename it, or drop it"
+            )
+
+    def _is_to_be_replaced(self, found: Found, comment: str) -> bool:
+        same = comment in (found.mark, found.comment) and found.continuous == self._continuous
         return self._plan.recreate and not same
+
+    def _explained(self, view: str) -> AbstractContextManager[None]:
+        return explained(
+            f"view {view} was not made, nothing was changed",
+            "what is made of it must be dropped first; recreate=False leaves it as it is",
+        )
 
     def _comment(self, bucket: Bucket, query: str) -> str:
         digest = hashlib.sha256(query.encode()).hexdigest()[:16]
         names = ", ".join(self._plan.aggregates)
-        return f"lab_utils_mt: {names} of {self._plan.table} for each {bucket.text} ({digest})"
+        table = ".".join(self._table.strings)
+        return f"{standing.MARK} {names} of {table} for each {bucket.text} ({digest})"
 
     def _query(self, width: timedelta) -> Composed:
         time = sql.column_identifier(self._plan.index)
         if self._continuous:
-            bucket = SQL("time_bucket({}, {})").format(Literal(width), time)
+            bucket = SQL("{}({}, {})").format(
+                SQL(f"{self._place}time_bucket"), Literal(width), time
+            )
         else:
             bucket = bucket_of(time, width, self._cursor.connection.server_version)
         return SQL("SELECT {bucket} AS {time}, {values} FROM {table} GROUP BY 1").format(
             bucket=bucket,
             time=time,
             values=SQL(", ").join(self._values(time)),
-            table=sql.table_identifier(self._plan.table),
+            table=self._table,
         )
 
     def _values(self, time: Identifier) -> list[Composable]:
         texts = {**_AGGREGATES, **(_CONTINUOUSLY if self._continuous else {})}
+        place = SQL(self._place)
         return [
             SQL("{value} AS {name}").format(
-                value=SQL(texts[aggregate]).format(column=sql.column_identifier(column), time=time),
+                value=SQL(texts[aggregate]).format(
+                    column=sql.column_identifier(column), time=time, place=place
+                ),
                 name=sql.column_identifier(f"{column}_{aggregate}"),
             )
             for column in self._columns
             for aggregate in self._plan.aggregates
         ]
 
-    def _look(self, view: str) -> _Found | None:
-        names = (sql.quoted_table(self._plan.table), sql.quoted_table(view))
-        self._cursor.execute(_WHAT_IS_THERE, names)
-        row = self._cursor.fetchone()
-        if row is None:
-            return None
-        kind, comment, ours = row
-        continuous = False
-        if timescale.find_extension(self._cursor).has_hypertables:
-            self._cursor.execute(_IS_CONTINUOUS, names)
-            aggregate = self._cursor.fetchone()
-            continuous = aggregate is not None
-            ours = aggregate[0] if aggregate is not None else ours
-        if kind != "v" or not ours:
-            raise errors.DuplicateTable(
-                f"{view} exists, and is not an aggregate view of table {self._plan.table}:"
-                " nothing was changed; rename one of the two"
-            )
-        return _Found(continuous, comment or "")
+    def _put(self, view: Identifier, query: str, found: Found | None) -> None:
+        if found is None:
+            self._create(view, query)
+        elif self._can_be_extended(found):
+            # Rights on it, and views that are made of it, stay.
+            self._cursor.execute(SQL("CREATE OR REPLACE VIEW {} AS {}").format(view, SQL(query)))
+        else:
+            grants = standing.list_grants(self._cursor, view.as_string(self._cursor))
+            kind = SQL("MATERIALIZED VIEW" if found.continuous else "VIEW")
+            self._cursor.execute(SQL("DROP {} {}").format(kind, view))
+            self._create(view, query)
+            standing.give_back(self._cursor, view, found, grants, self._continuous)
 
-    def _drop(self, view: str, continuous: bool) -> None:
-        kind = SQL("MATERIALIZED VIEW" if continuous else "VIEW")
-        self._cursor.execute(SQL("DROP {} {}").format(kind, sql.table_identifier(view)))
+    def _can_be_extended(self, found: Found) -> bool:
+        wanted = [self._plan.index, *self._names()]
+        plain_views = not found.continuous and not self._continuous
+        return plain_views and found.columns == wanted[: len(found.columns)]
 
-    def _create(self, view: str, query: str, comment: str) -> None:
-        name = sql.table_identifier(view)
+    def _names(self) -> list[str]:
+        return [f"{column}_{name}" for column in self._columns for name in self._plan.aggregates]
+
+    def _create(self, view: Identifier, query: str) -> None:
         if self._continuous:
             form = (
                 "CREATE MATERIALIZED VIEW {} WITH (timescaledb.continuous,"
@@ -287,14 +301,13 @@ class _Maker:
             )
         else:
             form = "CREATE VIEW {} AS {}"
-        self._cursor.execute(SQL(form).format(name, SQL(query)))
-        self._cursor.execute(SQL("COMMENT ON VIEW {} IS {}").format(name, Literal(comment)))
+        self._cursor.execute(SQL(form).format(view, SQL(query)))
 
 
-def _fill(pool: ConnectionPool, bucket: Bucket) -> None:
+def _fill(pool: ConnectionPool, quoted: str, bucket: Bucket) -> None:
     def refresh(session: Session) -> None:
         with session.plain_cursor() as cursor:
-            policies.refresh(cursor, bucket.view, bucket.width)
+            policies.refresh(cursor, quoted, bucket.width)
 
     try:
         pool.run(refresh, transaction=False)

@@ -40,7 +40,7 @@ def check_name(name: Any) -> str:
     except InvalidName as error:
         reason = str(error).replace("column name", "database name", 1)
         raise InvalidName(reason) from None
-    return str(name)
+    return str.__str__(name)
 
 
 def check_owner(owner: Any) -> str:
@@ -51,7 +51,12 @@ def check_owner(owner: Any) -> str:
     """
     if not isinstance(owner, str) or not owner or "\0" in owner:
         raise InvalidValue(f"owner {owner!r} is not the name of a role")
-    return owner
+    text = str.__str__(owner)
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidValue(f"owner {text!r} is not the name of a role: {error}") from None
+    return text
 
 
 def create_database(pool: ConnectionPool, name: str, owner: str, if_not_exists: bool) -> bool:

@@ -13,6 +13,8 @@ from psycopg2.sql import SQL, Composable, Composed
 from . import sql, tables
 from .durations import bucket_of, check_moment, parse_width
 from .errors import InvalidValue
+from .explaining import explain
+from .plain import plain
 from .session import Session
 
 _SUMMARY = "min({0})::float8, avg({0})::float8, max({0})::float8"
@@ -62,6 +64,7 @@ def check_request(
         InvalidName: A name is not in the allow-list.
         InvalidValue: Anything else.
     """
+    table, index = plain(table), plain(index)
     sql.table_identifier(table)
     sql.column_identifier(index)
     return Request(
@@ -80,7 +83,7 @@ def _names(table: str, columns: Any) -> tuple[str, ...]:
             f"table {table}: columns must be a list, not {type(columns).__name__}:"
             ' write ["sample"], for one column too'
         )
-    names = tuple(columns)
+    names = tuple(map(plain, columns))
     if not names:
         raise InvalidValue(f"table {table}: no columns: give at least one")
     for name in names:
@@ -100,9 +103,19 @@ def read(session: Session, request: Request) -> dict[str, Trace]:
         with session.plain_cursor() as cursor:
             cursor.execute(query, limits)
             rows = cursor.fetchall()
-    except psycopg2.ProgrammingError:
+    except psycopg2.ProgrammingError as error:
         _explain(session, request)
+        explain(error, f"table {request.table}", "check the columns, and your rights")
         raise
+    except psycopg2.DataError as error:
+        advice = "its numbers are too great to be summed up: read it without a bucket"
+        explain(error, f"table {request.table}", advice)
+        raise
+    except (ValueError, OverflowError) as error:  # the driver's, not the server's
+        raise psycopg2.DataError(
+            f"table {request.table} has readings, or buckets that begin, outside the years 1 to"
+            f" 9999, which Python does not have: leave them out by start and end ({error})"
+        ) from error
     split = _whole if request.bucket is None else _summed
     return {name: split(rows, place) for place, name in enumerate(request.columns)}
 
@@ -132,7 +145,9 @@ def _where(request: Request) -> Composed:
     conditions = [
         SQL("{} " + sign + " %s").format(time) for sign, limit in limits if limit is not None
     ]
-    return SQL("WHERE {} ").format(SQL(" AND ").join(conditions)) if conditions else Composed([])
+    # A table that somebody else made may have readings without a time: they are at no point.
+    conditions = conditions or [SQL("{} IS NOT NULL").format(time)]
+    return SQL("WHERE {} ").format(SQL(" AND ").join(conditions))
 
 
 def _whole(rows: list[tuple[Any, ...]], place: int) -> Trace:

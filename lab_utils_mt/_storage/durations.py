@@ -13,6 +13,7 @@ from typing import Any
 from psycopg2 import sql
 
 from .errors import InvalidValue
+from .plain import plain
 
 _FIRST_BUCKET = datetime(2000, 1, 3, tzinfo=timezone.utc)
 _BEFORE_ALL_READINGS = datetime(2, 1, 1, tzinfo=timezone.utc)
@@ -52,22 +53,30 @@ def parse_width(width: Any) -> timedelta:
 
 def _span(width: Any) -> timedelta | None:
     if isinstance(width, timedelta):
-        return width
+        return _exact(width)
     if isinstance(width, (int, float)) and not isinstance(width, bool):
         return timedelta(seconds=width)
-    found = _WIDTH.fullmatch(width) if isinstance(width, str) else None
+    found = _WIDTH.fullmatch(plain(width)) if isinstance(width, str) else None
     return int(found[1]) * _UNITS[found[2]] if found else None
+
+
+def _exact(span: timedelta) -> timedelta:
+    # Of a subclass, such as pandas' Timedelta, only what every timedelta has.
+    return timedelta(span.days, span.seconds, span.microseconds)
 
 
 def name_width(width: Any) -> str:
     """Return the text that stands for a width in the name of a view: "1min", "90s".
+
+    A text stands for itself; all else is counted in the longest of d, h, min, s and ms of which
+    it is a whole number: two weeks are "14d".
 
     Raises:
         InvalidValue: It is no width, or not a whole number of milliseconds.
     """
     span = parse_width(width)
     if isinstance(width, str):
-        return width
+        return str.__str__(width)
     for unit, length in _UNITS.items():
         if unit != "w" and span % length == timedelta(0):
             return f"{span // length}{unit}"
@@ -84,7 +93,7 @@ def check_span(name: str, span: Any, least: timedelta = _MICROSECOND) -> timedel
         raise InvalidValue(f"{name} must be a timedelta, not {type(span).__name__}")
     if span < least:
         raise InvalidValue(f"{name} must be at least {least.total_seconds():g} s, not {span}")
-    return span
+    return _exact(span)
 
 
 def check_moment(name: str, moment: Any) -> datetime:
@@ -95,12 +104,30 @@ def check_moment(name: str, moment: Any) -> datetime:
     """
     if not isinstance(moment, datetime):
         raise InvalidValue(f"{name} must be a datetime, not {type(moment).__name__}")
-    if moment.utcoffset() is not None:
-        return moment
+    if moment != moment:  # noqa: PLR0124  (pandas' NaT, which is a datetime, but no time)
+        raise InvalidValue(f"{name} must be a point in time, not {moment}")
+    exact = _exact_moment(moment)
+    if exact.utcoffset() is not None:
+        return exact
     try:
-        return moment.astimezone()
+        return exact.astimezone()
     except (OverflowError, OSError, TypeError, ValueError) as error:
         raise InvalidValue(f"{name} = {moment} has no local time: {error}") from error
+
+
+def _exact_moment(moment: datetime) -> datetime:
+    # pandas' Timestamp is a datetime that refuses to be local time.
+    return datetime(
+        moment.year,
+        moment.month,
+        moment.day,
+        moment.hour,
+        moment.minute,
+        moment.second,
+        moment.microsecond,
+        moment.tzinfo,
+        fold=moment.fold,
+    )
 
 
 def bucket_of(column: sql.Identifier, width: timedelta, server_version: int) -> sql.Composed:
@@ -115,15 +142,20 @@ def bucket_of(column: sql.Identifier, width: timedelta, server_version: int) -> 
 
 
 def _bucket_by_arithmetic(column: sql.Identifier, width: timedelta) -> sql.Composed:
-    # Whole microseconds: a quotient of floating-point numbers may fall into the bucket before.
+    # Whole microseconds: a quotient of floating-point numbers may fall into the bucket before, and
+    # a number of microseconds since the epoch is only exact, as one, for some 285 years.
     offset = (_FIRST_BUCKET - _EPOCH) % width // _MICROSECOND
-    now = sql.SQL("round(extract(epoch FROM {}) * 1000000)::bigint").format(column)
-    return sql.SQL(
-        "CASE WHEN isfinite({column}) THEN TIMESTAMPTZ 'epoch' + INTERVAL '1 microsecond' *"
-        " ({now} - mod(mod({now} - {offset}, {width}) + {width}, {width})) ELSE {column} END"
-    ).format(
-        column=column,
+    now = sql.SQL(
+        "(extract(epoch FROM date_trunc('minute', {0}))::bigint * 1000000"
+        " + extract(microseconds FROM {0})::bigint)"
+    ).format(column)
+    start = sql.SQL("({now} - mod(mod({now} - {offset}, {width}) + {width}, {width}))").format(
         now=now,
         offset=sql.Literal(offset),
         width=sql.SQL("{}::bigint").format(sql.Literal(width // _MICROSECOND)),
     )
+    return sql.SQL(
+        "CASE WHEN isfinite({column}) THEN TIMESTAMPTZ 'epoch'"
+        " + INTERVAL '1 second' * ({start} / 1000000)"
+        " + INTERVAL '1 microsecond' * mod({start}, 1000000) ELSE {column} END"
+    ).format(column=column, start=start)

@@ -28,6 +28,17 @@ _IS_HYPERTABLE = """
         WHERE to_regclass(format('%%I.%%I', hypertable_schema, hypertable_name)) = to_regclass(%s)
     )
 """
+_KIND = "SELECT relkind::text FROM pg_class WHERE oid = to_regclass(%s)"
+_SCHEMA = """
+    SELECT quote_ident(nspname) FROM pg_extension
+    JOIN pg_namespace ON pg_namespace.oid = extnamespace WHERE extname = 'timescaledb'
+"""
+_NO_HYPERTABLE = {
+    "v": "it is a view, which has no readings of its own: name the table that it is made of",
+    "m": "it is a view, which has no readings of its own: name the table that it is made of",
+    "p": "it is a partitioned table, which cannot become a hypertable: copy it to one",
+    "f": "it is a foreign table: look after it where its readings are",
+}
 
 
 class Extension(enum.Enum):
@@ -83,10 +94,20 @@ def obstacle(cursor: Cursor, table: str) -> str | None:
         return str(extension.value)
     if is_hypertable(cursor, table):
         return None
-    return (
-        "it is not a hypertable: let its owner run"
-        f" SELECT create_hypertable('{table}', 'time', migrate_data => true)"
+    cursor.execute(_KIND, (sql.quoted_table(table),))
+    row = cursor.fetchone()
+    return _NO_HYPERTABLE.get(row[0] if row else "") or (
+        "it is not a hypertable: let its owner run SELECT"
+        f" {function(cursor, 'create_hypertable')}('{sql.quoted_table(table)}', 'time',"
+        " migrate_data => true)"
     )
+
+
+def function(cursor: Cursor, name: str) -> str:
+    """Return the full name of one of TimescaleDB's functions: search_path may not lead to it."""
+    cursor.execute(_SCHEMA)
+    row = cursor.fetchone()
+    return f"{row[0]}.{name}" if row else name
 
 
 def index_by_time(cursor: Cursor, table: str, chunk: timedelta | None = None) -> None:
@@ -108,11 +129,9 @@ def index_by_time(cursor: Cursor, table: str, chunk: timedelta | None = None) ->
 
 
 def _make_hypertable(cursor: Cursor, table: str, chunk: timedelta | None) -> None:
+    make = f"SELECT {function(cursor, 'create_hypertable')}(%s::regclass, 'time'"
     name = sql.quoted_table(table)
     if chunk is None:
-        cursor.execute("SELECT create_hypertable(%s::regclass, 'time')", (name,))
+        cursor.execute(f"{make})", (name,))
     else:
-        cursor.execute(
-            "SELECT create_hypertable(%s::regclass, 'time', chunk_time_interval => %s)",
-            (name, chunk),
-        )
+        cursor.execute(f"{make}, chunk_time_interval => %s)", (name, chunk))

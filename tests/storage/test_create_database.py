@@ -92,7 +92,7 @@ def test_a_hostile_owner_is_only_a_name_that_nobody_has(place: Place, database: 
         with pytest.raises(errors.UndefinedObject, match=r"make the owner's role first") as caught:
             database.create_database(place.name, owner)
         assert place.name in str(caught.value)
-    for bad in ("", None, 5, "a\0b"):
+    for bad in ("", None, 5, "a\0b", "a\udc00"):
         with pytest.raises(InvalidValue, match="owner"):
             database.create_database(place.name, bad)  # type: ignore[arg-type]
     assert not execute(place.dsn, OWNER, (place.name,))

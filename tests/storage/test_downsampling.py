@@ -106,6 +106,36 @@ def test_null_is_no_reading(database: Database) -> None:
     assert database.read("cryo", ["count"], bucket=60) == {"count": Trace([], [], [], [])}
 
 
+@pytest.mark.parametrize("width", [None, "1min"])
+def test_a_reading_without_a_time_is_at_no_point(database: Database, width: str | None) -> None:
+    """Others made the table."""
+    select(
+        database,
+        "CREATE TABLE odd (time timestamptz, x float8);"
+        "INSERT INTO odd VALUES (NULL, 1), ('2025-01-01 00:00Z', 2); SELECT 1",
+    )
+    assert database.read("odd", ["x"], bucket=width)["x"].mean == [2.0]
+
+
+@pytest.mark.parametrize(("moment", "width"), [("0044-03-15 BC", None), ("0001-01-02", "3660d")])
+def test_years_that_python_does_not_have_are_named(
+    database: Database, moment: str, width: str | None
+) -> None:
+    """Instead of the driver's ValueError; the limits leave them out."""
+    select(database, "CREATE TABLE odd (time timestamptz, x float8);"
+                     f"INSERT INTO odd VALUES ('{moment}', 2); SELECT 1")  # fmt: skip
+    with pytest.raises(psycopg2.DataError, match=r"table odd has .*start and end"):
+        database.read("odd", ["x"], bucket=width)
+    assert len(database.read("odd", ["x"], START, bucket=width)["x"]) == 0
+
+
+def test_what_cannot_be_summed_up_names_the_table(database: Database) -> None:
+    """A mean may be too great for a float."""
+    fill(database, [(START, 1e308, 1), (START, 1e308, 1)])
+    with pytest.raises(psycopg2.DataError, match=r"table cryo: .*without a bucket"):
+        database.read("cryo", ["sample"], bucket="1h")
+
+
 def test_nan_and_infinity_are_readings(database: Database) -> None:
     """To PostgreSQL, NaN is greater than every number."""
     nan, infinity = math.nan, math.inf

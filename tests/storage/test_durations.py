@@ -38,6 +38,7 @@ WIDTHS = [
         ("250ms", timedelta(milliseconds=250), "250ms"),
         ("2w", timedelta(days=14), "2w"),
         (timedelta(days=7), timedelta(days=7), "7d"),
+        (timedelta(days=14), timedelta(days=14), "14d"),
         (timedelta(minutes=90), timedelta(minutes=90), "90min"),
         (timedelta(seconds=0.5), timedelta(seconds=0.5), "500ms"),
         (600, timedelta(minutes=10), "10min"),
@@ -45,7 +46,7 @@ WIDTHS = [
     ],
 )
 def test_widths_are_texts_seconds_or_timedeltas(given: object, span: timedelta, name: str) -> None:
-    """Each has a name, the shortest unless it is a text itself."""
+    """Each has a name: a text itself, anything else in the longest of the units up to days."""
     assert parse_width(given) == span
     assert name_width(given) == name
 
@@ -96,6 +97,35 @@ def test_without_a_zone_it_is_local_time() -> None:
     assert winter - summer == timedelta(hours=1)
 
 
+class Timestamp(datetime):
+    """A datetime that refuses to be local, as that of pandas does."""
+
+    def astimezone(self, tz: tzinfo | None = None) -> Timestamp:
+        """Refuse."""
+        raise TypeError("Cannot convert tz-naive Timestamp, use tz_localize to localize")
+
+
+class NotATime(datetime):
+    """A datetime that is none, as that of pandas."""
+
+    __hash__ = datetime.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return False
+
+    def __ne__(self, other: object) -> bool:
+        return True
+
+
+def test_datetimes_of_pandas_are_datetimes() -> None:
+    """But for the one that is no time; what is sent is a datetime and nothing else."""
+    found = check_moment("start", Timestamp(2025, 1, 1, 12))
+    assert found == datetime(2025, 1, 1, 12).astimezone()
+    assert type(found) is type(check_moment("start", Timestamp(2025, 1, 1, tzinfo=timezone.utc)))
+    with pytest.raises(InvalidValue, match="start must be a point in time"):
+        check_moment("start", NotATime(2025, 1, 1))
+
+
 class Nowhere(tzinfo):
     """A zone that does not tell its offset: as good as none."""
 
@@ -140,6 +170,8 @@ def test_the_server_begins_buckets_where_python_does(
     chance = random.Random(f"{width}")  # the same for each run
     moments = [MONDAY + timedelta(microseconds=chance.randrange(-(10**15), 10**15))
                for _ in range(500)]  # fmt: skip
+    moments += [moment.replace(year=year) for moment in moments[:40] for year in (21, 1601, 9980)
+                if (moment.month, moment.day) != (2, 29)]  # fmt: skip
     for limit in [bucket(moment, width) for moment in moments]:
         moments += [limit, limit - timedelta(microseconds=1), limit + timedelta(microseconds=1)]
     with contextlib.closing(psycopg2.connect(database_dsn)) as connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -12,7 +13,7 @@ from worlds import APACHE, TIMESCALE, UNLOADED, fill, new_database, select, serv
 
 from lab_utils_mt.database import Database, InvalidName, InvalidValue
 
-DAY = timedelta(days=1)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
 
 @pytest.fixture(params=["plain", APACHE, UNLOADED])
@@ -93,6 +94,19 @@ def test_a_table_that_is_no_hypertable_is_told_apart(
     assert "it is not a hypertable" in caplog.text
 
 
+def test_the_advice_can_be_followed(rich: Database, caplog: pytest.LogCaptureFixture) -> None:
+    """Also with capitals; a view gets another one."""
+    select(rich, 'CREATE TABLE "Mixed" (time timestamptz NOT NULL, a int);'
+                 'CREATE VIEW seen AS SELECT * FROM "Mixed"; SELECT 1')  # fmt: skip
+    assert rich.set_retention("seen", DAY) is False
+    assert "it is a view" in caplog.text
+    assert "create_hypertable" not in caplog.text
+    assert rich.set_retention("Mixed", DAY) is False
+    (advice,) = re.findall(r"SELECT .*create_hypertable\(.*\)", caplog.text)
+    select(rich, advice)
+    assert rich.set_retention("Mixed", DAY) is True
+
+
 def test_retention_is_replaced_and_removed(rich: Database) -> None:
     """There is one policy at most."""
     fill(rich, [])
@@ -129,24 +143,80 @@ def test_views_keep_what_retention_removes(rich: Database, before: bool) -> None
 def test_without_retention_views_follow_the_table(rich: Database) -> None:
     """What is deleted, or comes late, is in the next refresh."""
     old_and_new(rich)
-    rich.set_retention("cryo", 30 * DAY)
     rich.create_aggregate_view("cryo", widths=["1h"], aggregates=["count"])
-    rich.set_retention("cryo", None)
     assert jobs(rich, "policy_refresh_continuous_aggregate", "start_offset")[0][1] is None
     assert rich.delete_before("cryo", 50 * DAY) == 1200
     run(rich, "policy_refresh_continuous_aggregate")
     assert select(rich, "SELECT sum(count_count) FROM cryo_1h") == [(1200,)]
 
 
-def test_a_view_wider_than_the_retention_can_be_refreshed(rich: Database) -> None:
-    """A refresh needs a few buckets."""
+@pytest.mark.parametrize("keep", [None, 60 * DAY])
+def test_what_was_summed_up_stays_when_retention_is_lifted(
+    rich: Database, keep: timedelta | None
+) -> None:
+    """No refresh looks at times whose readings are gone, however the view is set up again."""
     old_and_new(rich)
-    rich.create_aggregate_view("cryo", widths=["1w", "1h"])
-    rich.set_retention("cryo", 2 * DAY)
-    found = dict(jobs(rich, "policy_refresh_continuous_aggregate", "start_offset"))
-    assert set(found.values()) == {21 * DAY, 2 * DAY}
-    rich.create_aggregate_view("cryo", widths=["1w", "1h"], aggregates=["max"])
-    assert dict(jobs(rich, "policy_refresh_continuous_aggregate", "start_offset")) == found
+    rich.create_aggregate_view("cryo", widths=["1h"], aggregates=["count"])
+    rich.set_retention("cryo", 30 * DAY)
+    run(rich, "policy_retention")
+    rich.set_retention("cryo", keep)
+    rich.create_aggregate_view("cryo", widths=["1h"], aggregates=["count"])
+    run(rich, "policy_refresh_continuous_aggregate")
+    assert select(rich, "SELECT sum(count_count) FROM cryo_1h") == [(2400,)]
+    assert jobs(rich, "policy_refresh_continuous_aggregate", "start_offset")[0][1] == 30 * DAY
+
+
+@pytest.mark.parametrize("before", [True, False])
+@pytest.mark.parametrize(
+    ("keep", "width", "refresh", "message"),
+    [
+        (2 * DAY, "1w", True, "keep at least 21 days"),
+        (HOUR, "1h", True, "keep at least 3:00:00"),
+        (3 * HOUR - timedelta(seconds=1), "1h", True, "keep at least 3:00:00"),
+        (HOUR, "1min", 30 * DAY, "keep at least 30 days, 0:02:00"),
+        (30 * DAY, "1min", False, "never refreshed"),
+    ],
+)
+def test_readings_are_not_removed_before_they_are_summed_up(
+    rich: Database, before: bool, keep: timedelta, width: str, refresh: Any, message: str
+) -> None:
+    """Whichever of the two is set first; what was set stays."""
+    fill(rich, [])
+
+    def view() -> None:
+        rich.create_aggregate_view("cryo", widths=[width], refresh=refresh)
+
+    first, second = (view, lambda: rich.set_retention("cryo", keep))[:: 1 if before else -1]
+    first()
+    with pytest.raises(InvalidValue, match=message):
+        second()
+    assert bool(jobs(rich, "policy_retention", "drop_after")) is not before
+    assert rich.check_table(f"cryo_{width}") is before
+
+
+def test_the_shortest_retention_of_a_view_loses_nothing(rich: Database) -> None:
+    """Every bucket is still there when its readings are not, refresh for refresh."""
+    rich.create_timescale_db("cryo", chunk=HOUR)
+    now = datetime.now(timezone.utc)
+    fill(rich, [(now - timedelta(minutes=i), 1.0, i) for i in range(600)])
+    rich.create_aggregate_view("cryo", widths=["1h"], aggregates=["count"])
+    rich.set_retention("cryo", 3 * HOUR)
+    for name in ("policy_retention", "policy_refresh_continuous_aggregate") * 2:
+        run(rich, name)
+        rich.new_entry("cryo", ["time", "count"], [now - 4 * HOUR, 1])  # too late to count
+    assert select(rich, "SELECT count(*) < 300 FROM cryo") == [(True,)]
+    assert select(rich, "SELECT sum(count_count) FROM cryo_1h") == [(600,)]
+
+
+def test_what_is_not_computed_yet_is_before_it_may_go(rich: Database) -> None:
+    """Readings that came after the last refresh, and are old already."""
+    fill(rich, [])
+    rich.create_aggregate_view("cryo", widths=["1h"], aggregates=["count"])
+    old_and_new(rich)
+    rich.set_retention("cryo", 30 * DAY)
+    run(rich, "policy_retention")
+    run(rich, "policy_refresh_continuous_aggregate")
+    assert select(rich, "SELECT sum(count_count) FROM cryo_1h") == [(2400,)]
 
 
 def test_compression_is_set_replaced_and_removed(rich: Database) -> None:
@@ -193,6 +263,8 @@ def test_bad_arguments_are_refused() -> None:
             nobody.set_retention("cryo", bad)
         with pytest.raises(InvalidValue, match="after must be"):
             nobody.set_compression("cryo", bad)
+    with pytest.raises(InvalidValue, match="table cryo: keep must be at most"):
+        nobody.set_retention("cryo", timedelta.max)
     for columns in ("note", 5, b"a"):
         with pytest.raises(InvalidValue, match="segment_by must be a list"):
             nobody.set_compression("cryo", DAY, segment_by=columns)

@@ -74,6 +74,43 @@ def test_each_batch_is_a_transaction_of_its_own(database: Database) -> None:
     assert select(database, "SELECT min(count), count(*) FROM cryo") == [(200, 520)]
 
 
+def test_rows_that_a_trigger_keeps_are_passed_by(database: Database) -> None:
+    """What comes after them is deleted; only what is gone counts."""
+    select(
+        database,
+        "CREATE FUNCTION spare() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RETURN NULL; END $$;"
+        "CREATE TRIGGER spare BEFORE DELETE ON cryo FOR EACH ROW"
+        " WHEN (old.count < 250) EXECUTE FUNCTION spare(); SELECT 1",
+    )
+    assert database.delete_before("cryo", START + timedelta(days=9), batch=100) == 470
+    assert select(database, "SELECT max(count), count(*) FROM cryo") == [(249, 250)]
+
+
+def test_times_that_python_does_not_have_are_deleted_too(database: Database) -> None:
+    """Before the first year, and without beginning."""
+    select(
+        database,
+        "CREATE TABLE odd (time timestamptz); INSERT INTO odd VALUES ('-infinity'),"
+        "('0044-03-15 BC'), ('0001-01-01'), ('infinity'), (NULL); SELECT 1",
+    )
+    assert database.delete_before("odd", START, batch=1) == 3
+    assert select(database, "SELECT count(*) FROM odd") == [(2,)]
+
+
+def test_a_column_that_is_no_time_is_named(database: Database) -> None:
+    """By the server's error, with what to do."""
+    with pytest.raises(psycopg2.ProgrammingError, match=r"table cryo, column note.*index_name"):
+        database.delete_before("cryo", START, index_name="note")
+
+
+@pytest.mark.parametrize("age", [timedelta(days=365 * 2100), timedelta.max])
+def test_an_age_beyond_the_calendar_is_refused(database: Database, age: timedelta) -> None:
+    """Nothing is that old."""
+    with pytest.raises(InvalidValue, match=r"table cryo: before = .* ago"):
+        database.delete_before("cryo", age)
+
+
 def test_several_threads_delete_every_row_once(database: Database) -> None:
     """Together they count what there was."""
 

@@ -41,9 +41,11 @@ class Series(Connecting):
         Args:
             table_name: The table's name, or ``schema.table``.
             index_name: Its column of times, of type TIMESTAMPTZ.
-            recreate: Replace those of these views that are not as they would be made now, for
-                example because the table has a new column; a continuous aggregate then forgets
-                the times whose readings were removed. False leaves all that exist as they are.
+            recreate: Replace those of these views that this library, or lab_utils 0.5.4, made, and
+                that are not as they would be made now, for example because the table has a new
+                column; a continuous aggregate then forgets the times whose readings were removed.
+                Rights, owner and comments of somebody's own stay. False leaves all that exist as
+                they are.
             widths: The buckets' widths, 1 ms to 3660 days: a number and one of w d h min s ms, as
                 in "10min", or a timedelta, whose view gets the shortest such name.
             aggregates: Any of avg, min, max, count, sum, stddev (of a sample), first and last.
@@ -54,8 +56,12 @@ class Series(Connecting):
             psycopg2.IntegrityError: The table, the index column or a column of numbers is missing.
             InvalidName: A name is not allowed, or a view's or a column's would exceed 63 bytes;
                 nothing was sent.
-            InvalidValue: A width, an aggregate or ``refresh`` cannot be used.
-            psycopg2.errors.DuplicateTable: Something else has a view's name; nothing was changed.
+            InvalidValue: A width, an aggregate or ``refresh`` cannot be used, also because
+                retention would remove readings before they are summed up.
+            psycopg2.errors.DuplicateTable: Something else has a view's name, such as a view that
+                somebody wrote; nothing was changed.
+            psycopg2.errors.DependentObjectsStillExist: Something is made of a view that would have
+                to be dropped; nothing was changed.
             psycopg2.Error: They could not be made.
         """
         plan = views.check_plan(table_name, index_name, recreate, widths, aggregates, refresh)
@@ -98,6 +104,8 @@ class Series(Connecting):
                 for a column that has no numbers.
             InvalidName: A name is not allowed.
             InvalidValue: Another argument cannot be used.
+            psycopg2.DataError: A time, or the beginning of a bucket, is not in the years 1 to 9999,
+                or a mean is too great.
             psycopg2.Error: The database cannot be asked.
         """
         request = downsampling.check_request(table_name, index_name, columns, start, end, bucket)
@@ -106,12 +114,14 @@ class Series(Connecting):
     def set_retention(self, table_name: str, keep: timedelta | None) -> bool:
         """Let TimescaleDB remove old readings by itself, chunk by chunk, about once a day.
 
-        Continuous aggregates of the table keep what they have of the removed readings.
+        Aggregate views of the table are brought up to date first, which may take a while, and keep
+        what they have of the removed readings: from now on, also after a longer ``keep`` or None,
+        no refresh of them looks at readings older than the shortest ``keep`` that they have seen.
 
         Args:
             table_name: The table's name, or ``schema.table``.
-            keep: Readings older than that are removed, at least 1 s; it replaces what was set
-                before. None keeps all from now on.
+            keep: Readings older than that are removed, 1 s to 700 000 days; it replaces what
+                was set before. None keeps all from now on.
 
         Returns:
             False if the server cannot do it: the log says why, and :meth:`delete_before` is to be
@@ -119,13 +129,14 @@ class Series(Connecting):
 
         Raises:
             psycopg2.IntegrityError: There is no such table.
-            InvalidValue: ``keep`` cannot be used.
+            InvalidValue: ``keep`` cannot be used, or readings would be removed before they are
+                summed up: it must be at least three times the width of each aggregate view, and
+                two widths more than the time between its refreshes; a view with ``refresh=False``
+                is in the way. Nothing was changed.
             psycopg2.Error: It could not be set.
         """
-        span = None if keep is None else check_span("keep", keep, _SECOND)
-        return self.pool.run(
-            lambda session: policies.set_retention(session, table_name, span), idempotent=True
-        )
+        span = policies.check_keep(table_name, keep)
+        return policies.set_retention(self.pool, table_name, span)
 
     def set_compression(
         self, table_name: str, after: timedelta | None, *, segment_by: Sequence[str] = ()
@@ -179,7 +190,7 @@ class Series(Connecting):
                 separated.
 
         Returns:
-            How many rows were deleted.
+            How many rows were deleted; those that a trigger keeps do not count.
 
         Raises:
             psycopg2.IntegrityError: The table or its index column does not exist.
