@@ -50,7 +50,10 @@ class GuardedCursor(ext.cursor):
             session.send_pending()
             return query
         text = query.as_string(self) if isinstance(query, Composable) else query
-        return session.take_pending() + (text.decode() if isinstance(text, bytes) else text)
+        text = text.decode() if isinstance(text, bytes) else text
+        if not isinstance(text, str):
+            raise TypeError(f"a statement must be a str, not {type(text).__name__}")
+        return session.take_pending() + text
 
 
 def _calling(name: str) -> Any:

@@ -114,13 +114,8 @@ class Guard:
             if self._thread is not None:
                 return
             thread = threading.Thread(target=self._work, name="database-guard", daemon=True)
+            thread.start()  # under the lock, or somebody might join it before
             self._thread = thread
-        try:
-            thread.start()
-        except RuntimeError:  # no more threads
-            with self.lock:
-                self._thread = None
-            raise
 
     def lend(self, session: Session, loan: Loan) -> None:
         """Note who has a session."""

@@ -127,7 +127,8 @@ class Login:
         session.pid = os.getpid()
         session.autocommit = True
         session.keep_line()
-        session.call_limit = float(self.parameters["connect_timeout"]) or None
+        seconds = float(self.parameters["connect_timeout"] or 0)
+        session.call_limit = seconds if seconds > 0 else None
         watch(session)
         self._meet(session)
         session.call_limit = None

@@ -281,10 +281,7 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
         self._closing.join(_CLOSE_WAIT)
 
     def close(self) -> None:
-        """Close the pool: waiters get :class:`PoolClosed`, lent sessions are closed on return.
-
-        Does nothing if it is closed already.
-        """
+        """Close the pool: waiters get :class:`PoolClosed`, lent sessions are closed on return."""
         self._turns.close()
         self._opening.close()
         self.clear()
@@ -326,7 +323,8 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
                 self._guard.take_back(lent)
             if not clean(lent):
                 reason = "lost"
-                self._note_loss(lent)
+                if lent.is_lost and lent.closed != _CLOSED_BY_USER:
+                    self._backoff.lost(lent.era)
             elif self._turns.put_back(lent):
                 placed = True
                 self._backoff.proved(lent.era)
@@ -337,11 +335,11 @@ class ConnectionPool(ThreadSafeConnectionPool):  # type: ignore[misc]
 
     def _is_locked(self) -> bool:
         parts = (self._turns, self._guard, self._closing, self._backoff)
-        return any(part.lock.locked() for part in parts)
-
-    def _note_loss(self, unusable: Session) -> None:
-        if unusable.is_lost and unusable.closed != _CLOSED_BY_USER:
-            self._backoff.lost(unusable.era)
+        for part in parts:
+            if not part.lock.acquire(timeout=0.1):  # others hold it for a moment only
+                return True
+            part.lock.release()
+        return False
 
     def forget_parent(self) -> None:
         """Start anew in a forked child; psycopg2 leaves the parent's sessions alone there."""

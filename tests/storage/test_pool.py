@@ -926,3 +926,36 @@ def test_a_forked_child_does_not_commit_the_work_of_its_parent(pool: ConnectionP
         os._exit(2)
     assert os.waitstatus_to_exitcode(os.waitpid(child[0], 0)[1]) == 0
     assert pool.read(lambda session: ask(session, "SELECT to_regclass('t')")) is None
+
+
+@pytest.mark.parametrize("endless", [None, -1, 0, "0"])
+def test_a_login_may_take_for_ever(database_dsn: str, endless: Any) -> None:
+    """As libpq understands it."""
+    with ConnectionPool(dsn=database_dsn, connect_timeout=endless) as pool:
+        with pool.connection() as session:
+            assert ask(session, "SELECT 1") == 1
+        assert pool.stats().cut == 0
+
+
+def test_a_dropped_generator_waits_for_others_locks(pool: ConnectionPool) -> None:
+    """They hold them for a moment only; the session is not given up for that."""
+
+    def rows() -> Iterator[int]:
+        with pool.connection() as session:
+            yield ask(session, "SELECT 1")
+
+    generator = rows()
+    next(generator)
+    held = threading.Event()
+
+    def hold() -> None:
+        with pool._backoff.lock:
+            held.set()
+            time.sleep(0.02)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait(20)
+    generator.close()
+    holder.join(20)
+    assert (pool.stats().lent, pool.stats().idle) == (0, 1)

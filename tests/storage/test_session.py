@@ -142,6 +142,9 @@ def test_a_failure_before_anything_was_sent_does_not_lose_the_begin(session: Ses
     with session.plain_cursor() as cursor:
         with pytest.raises(psycopg2.ProgrammingError, match="can't adapt"):
             cursor.execute("SELECT %s", (object(),))
+        for wrong in (b"\xff", None, 5):
+            with pytest.raises((TypeError, UnicodeDecodeError)):
+                cursor.execute(wrong)  # type: ignore[arg-type]
         with pytest.raises(psycopg2.errors.SyntaxError):  # refused as a whole
             cursor.execute("SELEC 1")
         cursor.execute("CREATE TABLE t (x int)")

@@ -44,8 +44,9 @@ class Series(Connecting):
             recreate: Replace those of these views that this library, or lab_utils 0.5.4, made, and
                 that are not as they would be made now, for example because the table has a new
                 column; a continuous aggregate then forgets the times whose readings were removed.
-                Rights, owner and comments of somebody's own stay. False leaves all that exist as
-                they are.
+                Rights, owner and comments of somebody's own stay; options such as
+                security_invoker do not, nor what somebody else changed in such a view. False
+                leaves all that exist as they are.
             widths: The buckets' widths, 1 ms to 3660 days: a number and one of w d h min s ms, as
                 in "10min", or a timedelta, whose view gets the shortest such name.
             aggregates: Any of avg, min, max, count, sum, stddev (of a sample), first and last.
