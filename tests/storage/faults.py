@@ -340,12 +340,7 @@ class Sampler:
             self._connection = psycopg2.connect(self._dsn, connect_timeout=CONNECT_TIMEOUT)
             self._connection.autocommit = True
         with self._connection.cursor() as cursor:
-            # A login that was given up at its time limit never said a word: the server may need a
-            # moment to see that it is nobody's any more.
-            cursor.execute(
-                "SELECT application_name, count(*) FROM pg_stat_activity"
-                " WHERE query <> '' GROUP BY 1"
-            )
+            cursor.execute("SELECT application_name, count(*) FROM pg_stat_activity GROUP BY 1")
             for name, count in cursor.fetchall():
                 self.most[name] = max(self.most[name], count)
         self.samples += 1

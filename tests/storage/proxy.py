@@ -234,6 +234,9 @@ class Proxy:
         try:
             await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            # Before Python 3.12, a wait_for() that is over swallows a cancellation at that moment:
+            # without its other end, what goes on forwarding ends all the same.
+            line.close()
             for one in both:
                 one.cancel()
             await asyncio.gather(*both, return_exceptions=True)
