@@ -28,6 +28,7 @@ def setting(
     most: float | None = None,
     choices: str = "",
     secret: bool = False,
+    cast: Callable[[str], Any] | None = None,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -37,10 +38,21 @@ def setting(
         most: Largest allowed number.
         choices: The allowed words, separated by blanks.
         secret: Its value is never shown: it may hold a password.
+        cast: What reads the text of a file, if the field's type does not say; raises ValueError
+            with words that follow "is".
     """
     words = tuple(choices.split())
-    allowed = {"least": least, "most": most, "choices": words, "secret": secret}
+    allowed = {"least": least, "most": most, "choices": words, "secret": secret, "cast": cast}
     return dataclasses.field(default=default, metadata=allowed)
+
+
+def string_to_bool(s: str) -> bool:
+    """Tell whether a text means yes: ``true``, ``1``, ``t``, ``y``, ``yes`` or ``on``.
+
+    Args:
+        s: Any text, in capitals or not; everything else means no.
+    """
+    return s.lower() in _TRUE
 
 
 def _integer(text: str) -> int:
@@ -61,11 +73,15 @@ def _number(text: str) -> float:
 
 
 def _truth(text: str) -> bool:
-    if text.lower() in _TRUE:
+    if string_to_bool(text):
         return True
     if text.lower() in _FALSE:
         return False
     raise ValueError("neither yes nor no")
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(line.strip() for line in text.splitlines() if line.strip())
 
 
 def _number_or_off(text: str) -> float | None:
@@ -90,6 +106,7 @@ _KINDS: dict[Any, _Kind] = {
     int: _Kind(_integer, (int,), "int"),
     float: _Kind(_number, (int, float), "a number"),
     bool: _Kind(_truth, (bool,), "bool"),
+    tuple[str, ...]: _Kind(_lines, (tuple,), "a tuple of texts"),
     int | None: _Kind(_integer_or_off, (int, type(None)), "int or None"),
     float | None: _Kind(_number_or_off, (int, float, type(None)), "a number or None"),
 }
@@ -102,7 +119,7 @@ def _fault(field: dataclasses.Field[Any], kind: _Kind, value: Any) -> str | None
         return f"must be {kind.name}, not {type(value).__name__}"
     if isinstance(value, str):
         return _fault_of_text(value, field.metadata["choices"])
-    if value is None or isinstance(value, bool):
+    if value is None or isinstance(value, (bool, tuple)):
         return None
     return _fault_of_number(float(value), field.metadata["least"], field.metadata["most"])
 
@@ -145,21 +162,94 @@ def check(settings_class: type, values: Mapping[str, Any], source: str = "argume
                 raise ConfigError(f"{source}: {field.name}{shown} {fault}")
 
 
-def _open_ini(path: str) -> tuple[str, configparser.ConfigParser]:
-    full = str(Path(path).expanduser().absolute())
-    parser = configparser.ConfigParser(interpolation=None)  # a % in a path is just a %
+class IniFile:
+    """An ini file, read and understood as far as its grammar goes.
+
+    Args:
+        path: The file; ``~`` is expanded.
+
+    Raises:
+        ConfigError: It cannot be read, or is no ini file.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = str(Path(path).expanduser().absolute())
+        self._parser = configparser.ConfigParser(interpolation=None)  # a % in a path is just a %
+        vars(self._parser)["optionxform"] = str  # names of loggers are keys, too
+        try:
+            # parser.read() would pass over a missing file; -sig: Windows editors write a BOM.
+            with Path(self.path).open(encoding="utf-8-sig") as file:
+                self._parser.read_file(file, source=self.path)
+        except OSError as error:
+            raise ConfigError(f"cannot read {self.path}: {error.strerror or error}") from error
+        except UnicodeDecodeError:
+            fault = "it is not UTF-8 text"
+            raise ConfigError(f"{self.path} is not a valid ini file: {fault}") from None
+        except configparser.Error as error:
+            # Not from error, which quotes the line: it may hold a password.
+            fault = _lines_of(error)
+            raise ConfigError(f"{self.path} is not a valid ini file: {fault}") from None
+
+    @property
+    def sections(self) -> list[str]:
+        """The sections' names, in their order."""
+        return self._parser.sections()
+
+    def where(self, section: str) -> str:
+        """Return the words that tell where a section is."""
+        return f"{self.path}, section [{section}]"
+
+    def keys(self, section: str) -> dict[str, str]:
+        """Return a section's keys, as they are written, and texts; none if it is missing."""
+        return dict(self._parser[section]) if self._parser.has_section(section) else {}
+
+    def _lower(self, section: str) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for key, text in self.keys(section).items():
+            if key.lower() in texts:
+                raise ConfigError(f"{self.where(section)}: {key!r} is there twice")
+            texts[key.lower()] = text
+        return texts
+
+    def truth(self, section: str, key: str, default: bool) -> bool:
+        """Return yes or no, without a look at the section's other keys.
+
+        Raises:
+            ConfigError: The value is neither.
+        """
+        text = self._lower(section).get(key)
+        try:
+            return default if text is None else _truth(text)
+        except ValueError as error:
+            raise ConfigError(f"{self.where(section)}: {key} = {text!r} is {error}") from None
+
+    def read(
+        self, section: str, settings_class: type, required: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
+        """Return the keys of a section that are set, cast and checked; see :func:`read_section`."""
+        if not self._parser.has_section(section):
+            raise ConfigError(f"{self.path}: section [{section}] is missing")
+        texts, where = self._lower(section), self.where(section)
+        for key in required:
+            if key not in texts:
+                raise ConfigError(f"{where}: key {key!r} is missing")
+        values = {key: _cast(settings_class, key, text, where) for key, text in texts.items()}
+        check(settings_class, values, where)
+        return values
+
+
+def _cast(settings_class: type, key: str, text: str, where: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(settings_class)}
+    if key not in fields:
+        raise ConfigError(
+            f"{where}: unknown key {key!r}; known are {', '.join(sorted(fields))}"
+            " (keys of your own belong in a section of their own)"
+        )
+    kind = _KINDS[get_type_hints(settings_class)[key]]
     try:
-        # parser.read() would pass over a missing file; -sig: Windows editors write a BOM.
-        with Path(full).open(encoding="utf-8-sig") as file:
-            parser.read_file(file, source=full)
-    except OSError as error:
-        raise ConfigError(f"cannot read {full}: {error.strerror or error}") from error
-    except UnicodeDecodeError:
-        raise ConfigError(f"{full} is not a valid ini file: it is not UTF-8 text") from None
-    except configparser.Error as error:
-        # Not from error, which quotes the line: it may hold a password.
-        raise ConfigError(f"{full} is not a valid ini file: {_lines_of(error)}") from None
-    return full, parser
+        return (fields[key].metadata["cast"] or kind.cast)(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}: {key} = {text!r} is {error}") from error
 
 
 def _lines_of(error: configparser.Error) -> str:
@@ -169,12 +259,6 @@ def _lines_of(error: configparser.Error) -> str:
     if isinstance(error, (configparser.DuplicateOptionError, configparser.DuplicateSectionError)):
         return f"line {text} repeats a key or a section"
     return f"look at line {text}: write key = value, below a [section]"
-
-
-def _require(parser: configparser.ConfigParser, where: str, section: str, keys: list[str]) -> None:
-    for key in keys:
-        if key not in parser[section]:
-            raise ConfigError(f"{where}: key {key!r} is missing")
 
 
 def read_section(
@@ -195,22 +279,4 @@ def read_section(
         ConfigError: The file cannot be read, the section is missing, a key is unknown or missing,
             or a value is not allowed; names file, section and key.
     """
-    full, parser = _open_ini(path)
-    if not parser.has_section(section):
-        raise ConfigError(f"{full}: section [{section}] is missing")
-    where = f"{full}, section [{section}]"
-    _require(parser, where, section, list(required))
-    kinds = get_type_hints(settings_class)
-    values: dict[str, Any] = {}
-    for key, text in parser[section].items():
-        if key not in kinds:
-            raise ConfigError(
-                f"{where}: unknown key {key!r}; known are {', '.join(sorted(kinds))}"
-                " (keys of your own belong in a section of their own)"
-            )
-        try:
-            values[key] = _KINDS[kinds[key]].cast(text)
-        except ValueError as error:
-            raise ConfigError(f"{where}: {key} = {text!r} is {error}") from error
-    check(settings_class, values, where)
-    return values
+    return IniFile(path).read(section, settings_class, required)
