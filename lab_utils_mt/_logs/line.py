@@ -5,6 +5,7 @@ column; nothing else can begin there:
 
 * characters that do not print (control characters, escape sequences' ESC, line separators, bidi
   overrides, lone surrogates) are written as ``\\x1b``, ``\\n``, ``\\u202e``;
+* secrets are written as ``***``;
 * a message is one line, whatever it holds; a traceback keeps its lines, each after ``  | ``.
 """
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import copy
 import logging
+
+from .redaction import redact
 
 LEVEL_WIDTH = 9
 CONTINUATION = "\n  | "
@@ -27,6 +30,22 @@ def escape(text: str) -> str:
     )
 
 
+def message_of(record: logging.LogRecord) -> str:
+    """Return a record's message; one whose arguments do not fit it is told as it was written."""
+    try:
+        return record.getMessage()
+    except Exception as error:  # noqa: BLE001  (a record is not lost for an argument's fault)
+        told = f"{_source(record.msg)} % {_source(record.args)}"
+        return f"{told} ({type(error).__name__}: the arguments do not fit)"
+
+
+def _source(message: object) -> str:
+    try:
+        return str(message)
+    except Exception:  # noqa: BLE001  (the message is an object of the user's)
+        return f"<{type(message).__name__}>"
+
+
 class LineFormatter(logging.Formatter):
     """Write the level's name, padded to 9 columns, before the formatted record."""
 
@@ -34,8 +53,8 @@ class LineFormatter(logging.Formatter):
         """Return the record as text; the record, shared by all handlers, is not changed."""
         # Formatting stores its results in the record; a copy takes them.
         own = copy.copy(record)
-        own.msg, own.args = escape(record.getMessage()), None
-        lines = super().format(own).split("\n")
+        own.msg, own.args = escape(redact(message_of(record))), None
+        lines = redact(super().format(own)).split("\n")
         return self.heading(record.levelname) + CONTINUATION.join(map(escape, lines))
 
     def heading(self, level: str) -> str:
