@@ -1,0 +1,49 @@
+"""How does a handler of another kind become one that never holds up its callers?"""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from .sink import SinkHandler
+
+
+class Writer(Protocol):
+    """A handler that can write several records at once."""
+
+    def write_records(self, records: list[logging.LogRecord]) -> int:
+        """Write records, and return how many of the first are written.
+
+        Raises:
+            OSError: None is written.
+        """
+
+    def close(self) -> None:
+        """Free what it holds."""
+
+
+class QueuedHandler(SinkHandler):
+    """Puts a queue and a thread in front of a console or a file.
+
+    Args:
+        title: What the sink is called.
+        writer: The handler behind it, closed with this one.
+        capacity: Most records that wait.
+    """
+
+    batch = 1000
+    longest_pause = 4.0
+    is_local = True
+
+    def __init__(self, title: str, writer: Writer, capacity: int) -> None:
+        super().__init__(title, capacity)
+        self.writer = writer
+
+    def deliver(self, records: list[logging.LogRecord]) -> int:
+        """Write records with the handler behind this one."""
+        return self.writer.write_records(records)
+
+    def finish(self) -> None:
+        """End the thread, then close the handler behind this one."""
+        super().finish()
+        self.writer.close()
