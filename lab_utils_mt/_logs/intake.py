@@ -1,8 +1,10 @@
-"""How does one record reach several sinks, and is copied once?"""
+"""How does one record reach several sinks, is copied once, and meets no sink that is closed?"""
 
 from __future__ import annotations
 
 import logging
+import time
+from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,16 +13,45 @@ from .sink import SinkHandler, is_inner
 from .snapshot import snapshot
 
 
+class _Shift:
+    """Some sinks, and the threads that are just giving them a record.
+
+    A deque, as its methods are atomic: whoever logs takes no lock here.
+    """
+
+    def __init__(self, sinks: Sequence[SinkHandler]) -> None:
+        self.sinks = tuple(sinks)
+        self.inside: deque[None] = deque()
+
+
 class Intake(logging.Handler):
-    """The one handler that :func:`.configuring.configure_logging` gives to a logger.
+    """The one handler that a configuration gives to the root logger.
 
     Args:
         sinks: Where records of their level go.
     """
 
     def __init__(self, sinks: Sequence[SinkHandler]) -> None:
-        super().__init__(min((sink.level for sink in sinks), default=logging.CRITICAL))
-        self.sinks = tuple(sinks)
+        super().__init__(_least(sinks))
+        self._shift = _Shift(sinks)
+
+    @property
+    def sinks(self) -> tuple[SinkHandler, ...]:
+        """Where records of their level go."""
+        return self._shift.sinks
+
+    def relieve(self, sinks: Sequence[SinkHandler], patience: float = 1.0) -> None:
+        """Take other sinks; returns when no thread gives a record to the old ones any more.
+
+        Args:
+            sinks: The new ones.
+            patience: Seconds after which a thread that does not come to an end is left alone.
+        """
+        old, self._shift = self._shift, _Shift(sinks)
+        self.setLevel(_least(sinks))
+        deadline = time.monotonic() + patience
+        while old.inside and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     if not TYPE_CHECKING:  # its result was None before Python 3.12
 
@@ -36,10 +67,26 @@ class Intake(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Give a record to the sinks."""
         own = snapshot(record)
-        for sink in self.sinks:
-            if own.levelno >= sink.level and sink.filter(own):
-                sink.accept(own)
+        shift = self._enter()
+        try:
+            for sink in shift.sinks:
+                if own.levelno >= sink.level and sink.filter(own):
+                    sink.accept(own)
+        finally:
+            shift.inside.pop()
+
+    def _enter(self) -> _Shift:
+        while True:
+            shift = self._shift
+            shift.inside.append(None)
+            if shift is self._shift:
+                return shift
+            shift.inside.pop()  # it was relieved meanwhile, and may not have seen us
 
     def flush(self) -> None:
         """Wait until the sinks have delivered what they can; bounded."""
         living.settle(self.sinks, living.time_left(SinkHandler.flush_timeout))
+
+
+def _least(sinks: Sequence[SinkHandler]) -> int:
+    return min((sink.level for sink in sinks), default=logging.CRITICAL)

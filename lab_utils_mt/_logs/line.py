@@ -11,7 +11,6 @@ column; nothing else can begin there:
 
 from __future__ import annotations
 
-import copy
 import logging
 
 from .redaction import redact
@@ -30,6 +29,13 @@ def escape(text: str) -> str:
     )
 
 
+def copy_of(record: logging.LogRecord) -> logging.LogRecord:
+    """Return another record with the same fields; :func:`copy.copy` takes five times as long."""
+    own = logging.LogRecord.__new__(type(record))
+    own.__dict__.update(record.__dict__)
+    return own
+
+
 def message_of(record: logging.LogRecord) -> str:
     """Return a record's message; one whose arguments do not fit it is told as it was written."""
     try:
@@ -46,14 +52,32 @@ def _source(message: object) -> str:
         return f"<{type(message).__name__}>"
 
 
-class LineFormatter(logging.Formatter):
+class SecondsFormatter(logging.Formatter):
+    """Make the time of a whole second once: many records share it."""
+
+    # In one attribute, as several threads may use a formatter.
+    _second: tuple[tuple[int, str], str] = ((0, ""), "")
+
+    def formatTime(  # noqa: N802  (logging's name)
+        self, record: logging.LogRecord, datefmt: str | None = None
+    ) -> str:
+        """Return the record's time."""
+        if datefmt is None:  # has milliseconds
+            return super().formatTime(record)
+        second = (int(record.created), datefmt)
+        if self._second[0] != second:
+            self._second = (second, super().formatTime(record, datefmt))
+        return self._second[1]
+
+
+class LineFormatter(SecondsFormatter):
     """Write the level's name, padded to 9 columns, before the formatted record."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as text; the record, shared by all handlers, is not changed."""
         # Formatting stores its results in the record; a copy takes them.
-        own = copy.copy(record)
-        own.msg, own.args = escape(redact(message_of(record))), None
+        own = copy_of(record)
+        own.msg, own.args = escape(message_of(record)), None
         lines = redact(super().format(own)).split("\n")
         return self.heading(record.levelname) + CONTINUATION.join(map(escape, lines))
 

@@ -3,8 +3,9 @@
 ::
 
     put() --> [ordinary | urgent] --> take() --> in flight --> sent
-                      |                              |
-                      +--> dropped (full, closed)    +--> dropped (refused), or again
+                 |         ^                         |  |
+                 |         +----- put_back() --------+  +--> dropped (refused)
+                 +--> dropped (full, closed)
 
 ``raised == sent + queued + dropped`` at any moment, ``queued`` being what waits or is in flight.
 """
@@ -43,7 +44,7 @@ class Outbox:
     If it is full, the oldest record below ERROR makes room, or the oldest of all.
 
     Args:
-        capacity: Most records that wait.
+        capacity: Most records that wait, besides those that are being delivered.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -71,21 +72,27 @@ class Outbox:
     def put(self, record: logging.LogRecord) -> bool:
         """Take a record; True if this begins an overflow, in which records are dropped."""
         with self._changed:
+            lane = self._lane(record)
             self._raised += 1
             if self._closed:
                 self._dropped += 1
                 return False
             was_overflowing = self._overflowing
-            lane = self._urgent if record.levelno >= URGENT else self._ordinary
             lane.append((self._raised, record))
-            if len(self._ordinary) + len(self._urgent) > self.capacity:
-                (self._ordinary or self._urgent).popleft()
-                self._dropped += 1
-                self._overflowing = True
+            self._make_room()
             if self._asleep:
                 self._asleep = False
                 self._changed.notify()
             return self._overflowing and not was_overflowing
+
+    def _lane(self, record: logging.LogRecord) -> deque[tuple[int, logging.LogRecord]]:
+        return self._urgent if record.levelno >= URGENT else self._ordinary
+
+    def _make_room(self) -> None:
+        while len(self._ordinary) + len(self._urgent) > self.capacity:
+            (self._ordinary or self._urgent).popleft()
+            self._dropped += 1
+            self._overflowing = True
 
     def claim_worker(self) -> bool:
         """Tell whether the caller is the one to start the thread that delivers."""
@@ -127,11 +134,11 @@ class Outbox:
                 self._changed.wait(left)
 
     def take(self, most: int) -> list[logging.LogRecord]:
-        """Return the oldest records, in order; they stay ours until they are ticked off."""
+        """Return the oldest records, in order; they count as queued until they are ticked off."""
         with self._changed:
             while len(self._in_flight) < most and (lane := self._next_lane()):
                 self._in_flight.append(lane.popleft())
-            return [record for _, record in self._in_flight[:most]]
+            return [record for _, record in self._in_flight]
 
     def _next_lane(self) -> deque[tuple[int, logging.LogRecord]]:
         if self._urgent and (not self._ordinary or self._urgent[0][0] < self._ordinary[0][0]):
@@ -150,6 +157,14 @@ class Outbox:
             ended = self._overflowing and not self._waiting()
             self._overflowing = self._overflowing and not ended
             return ended
+
+    def put_back(self) -> None:
+        """Let what was taken and not ticked off wait again, in its old place."""
+        with self._changed:
+            for number, record in reversed(self._in_flight):
+                self._lane(record).appendleft((number, record))
+            self._in_flight.clear()
+            self._make_room()
 
     def give_up_hurry(self) -> None:
         """Tell those who wait that nothing more will go out for now."""

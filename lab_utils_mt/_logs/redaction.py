@@ -25,7 +25,6 @@ _KINDS = re.compile(
     """,
     re.VERBOSE,
 )
-_HINTS = ("xox", "xapp-", "hooks.slack", "://", "assw", "ASSW")
 
 # Guards the change of _known; it is only ever replaced, so that reading needs no lock.
 _lock = threading.RLock()
@@ -66,6 +65,18 @@ def redact(text: str) -> str:
     """Return the text with ``***`` for everything that must not be read."""
     if _known is not None:
         text = _known.sub(HIDDEN, text)
-    if any(hint in text for hint in _HINTS):
+    if _may_be_one(text):
         text = _KINDS.sub(HIDDEN, text)
     return text
+
+
+def _may_be_one(text: str) -> bool:
+    # A tenth of the time that the pattern takes, and nearly every text has none of these.
+    return (
+        "xox" in text
+        or "xapp-" in text
+        or "://" in text
+        or "assw" in text
+        or "ASSW" in text
+        or "hooks.slack" in text
+    )

@@ -77,7 +77,7 @@ class SinkHandler(logging.Handler):
     _first_pause = 0.5
 
     def __init__(self, title: str, capacity: int = 1000) -> None:
-        super().__init__()
+        logging.Handler.__init__(self)  # whatever else a kind of sink is: it is set up by itself
         self.title = title
         self._outbox = Outbox(capacity)
         self._health = Health(self)
@@ -169,6 +169,7 @@ class SinkHandler(logging.Handler):
         records = [finish(record) for record in self._outbox.take(self.batch)]
         if records:
             self._deliver(records)
+            self._outbox.put_back()
 
     def _deliver(self, records: list[logging.LogRecord]) -> None:
         try:
@@ -199,7 +200,8 @@ class SinkHandler(logging.Handler):
         self._failures += 1
         # Several daemons do not knock in step.
         self._not_before = time.monotonic() + pause * random.uniform(0.8, 1.0)  # noqa: S311
-        self._health.failed(explain(error))
+        if not self._outbox.closed:  # the end tells what is lost
+            self._health.failed(explain(error))
         self._outbox.give_up_hurry()
 
     # --- the end ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import math
 import traceback
 from typing import Any
 
-from .line import message_of
+from .line import copy_of, message_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 _OF_FORMATTERS = frozenset({"message", "asctime"})
@@ -23,12 +23,12 @@ _LEAVES = (str, int, bool, type(None))
 
 def snapshot(record: logging.LogRecord) -> logging.LogRecord:
     """Return a copy of a record that nothing can change any more; never raises an Exception."""
-    own = logging.LogRecord.__new__(logging.LogRecord)
+    own = copy_of(record)
     fields = own.__dict__
-    fields.update(record.__dict__)
     fields["msg"], fields["args"] = message_of(record), None
     if len(fields) != len(_STANDARD):
         _settle_extras(fields)
+    fields[_TRACE] = None
     if record.exc_info:
         fields["exc_info"] = None
         if not record.exc_text:
@@ -36,9 +36,14 @@ def snapshot(record: logging.LogRecord) -> logging.LogRecord:
     return own
 
 
+def finished(record: logging.LogRecord) -> logging.LogRecord:
+    """Return a finished snapshot of a record: itself, if it is one."""
+    return finish(record if _TRACE in record.__dict__ else snapshot(record))
+
+
 def _settle_extras(fields: dict[str, Any]) -> None:
     for name in fields.keys() - _STANDARD - _OF_FORMATTERS:
-        if not name.startswith("_"):
+        if not str(name).startswith("_"):
             fields[name] = settled(fields[name])
 
 

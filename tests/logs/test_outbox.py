@@ -63,8 +63,22 @@ def test_what_is_taken_counts_as_queued_until_it_is_ticked_off():
     assert texts(outbox.take(3)) == ["0", "1", "2"]
     outbox.tick_off(1, sent=True)
     outbox.tick_off(1, sent=False)
+    outbox.put_back()
     assert texts(outbox.take(3)) == ["2", "3"]
     assert str(outbox.counts) == "4 raised = 1 sent + 2 queued + 1 dropped"
+
+
+def test_what_is_put_back_makes_room_for_what_matters_more():
+    """A sink that tries to deliver all of its queue at once keeps no more than that."""
+    outbox = Outbox(3)
+    for level in (logging.INFO, logging.ERROR, logging.INFO):
+        outbox.put(record(f"before {level}", level))
+    outbox.take(3)
+    for level in (logging.INFO, logging.ERROR):
+        outbox.put(record(f"after {level}", level))
+    outbox.put_back()
+    assert str(outbox.counts) == "5 raised = 0 sent + 3 queued + 2 dropped"
+    assert take_all(outbox) == ["before 40", "after 20", "after 40"]
 
 
 def test_a_delivery_that_ends_after_all_was_dropped_is_not_counted_twice():
@@ -98,6 +112,7 @@ def deliver_all(outbox, delivered):
         count = dice.randint(1, max(1, len(records)))
         delivered.extend(texts(records[:count]))
         outbox.tick_off(count, sent=True)
+        outbox.put_back()
 
 
 def put_many(outbox, name):

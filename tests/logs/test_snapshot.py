@@ -50,7 +50,15 @@ def test_fields_of_the_users_own_are_settled_as_json():
         "t": 4.2, "3": [1, None, True], "nan": "nan", "inf": "-inf", "b": "b'x'"
     }  # fmt: skip
     assert own.where == "A"
+    assert vars(snapshot(record("x", **{"a b": {1: 2}})))["a b"] == {"1": 2}
     assert own._private is note
+
+
+def test_a_field_whose_name_is_no_text_does_not_matter():
+    """extra={1: 2} is possible."""
+    made = record("x")
+    vars(made)[1] = [2]
+    assert vars(snapshot(made))[1] == [2]
 
 
 def test_fields_without_an_end_or_a_text_come_to_one():
