@@ -7,10 +7,20 @@ for here learn it; the class that :mod:`logging` makes other libraries' loggers 
 from __future__ import annotations
 
 import logging
+import types
 from typing import Any, cast
 
 SUCCESS = 25
 logging.addLevelName(SUCCESS, "SUCCESS")
+vars(logging)["SUCCESS"] = SUCCESS  # as in 0.5.x
+
+_default_name: str | None = None
+
+
+def set_default_name(name: str | None) -> None:
+    """Say which logger :func:`getLogger` means without a name; None: the root logger."""
+    global _default_name  # noqa: PLW0603  (as in 0.5.x: one application in a process)
+    _default_name = name
 
 
 class CustomLogger(logging.Logger):
@@ -28,17 +38,38 @@ def getLogger(name: str | None = None) -> CustomLogger:  # noqa: N802
     """Return the very logger that :func:`logging.getLogger` returns, able to ``success()``.
 
     Args:
-        name: The logger's name; None or ``"root"``: the root logger.
+        name: The logger's name; ``"root"`` or None: the root logger. After a
+            ``configure_logging(logger_name=...)``, None means that one.
     """
-    logger = logging.getLogger(name)
+    name = _default_name if name is None else name
+    logger = logging.getLogger(name) if _exists(name) else _make(name)
     if not hasattr(logger, "success"):
-        # The object itself learns it, for others hold references to it already.
-        logger.__class__ = _with_success(type(logger))
+        # Others have it, too, and a changed class would slow down each of its calls.
+        vars(logger)["success"] = types.MethodType(CustomLogger.success, logger)
     return cast("CustomLogger", logger)
+
+
+def _exists(name: str | None) -> bool:
+    if not name or name == logging.root.name:
+        return True
+    # There may be a place holder, above loggers that exist.
+    return isinstance(logging.Logger.manager.loggerDict.get(name), logging.Logger)
+
+
+def _make(name: str | None) -> logging.Logger:
+    manager = logging.Logger.manager
+    with logging._lock:  # type: ignore[attr-defined]  # the manager's own: nobody else makes one
+        before = manager.loggerClass
+        manager.loggerClass = _with_success(before or logging.getLoggerClass())
+        try:
+            return logging.getLogger(name)
+        finally:
+            manager.loggerClass = before
 
 
 def _with_success(kind: type[logging.Logger]) -> type[logging.Logger]:
     if kind is logging.Logger:
         return CustomLogger
-    # The root logger, or one of a library with a logger class of its own: it stays that, too.
+    if hasattr(kind, "success"):
+        return kind
     return type(f"Custom{kind.__name__}", (CustomLogger, kind), {})

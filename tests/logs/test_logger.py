@@ -81,8 +81,31 @@ def test_an_existing_plain_logger_learns_success(fresh_name, records):
     assert not hasattr(plain, "success")
     assert getLogger(fresh_name) is plain is logging.getLogger(fresh_name)
     plain.success("x")
-    assert isinstance(plain, CustomLogger)
+    assert type(plain) is logging.Logger
     assert len(records) == 1
+
+
+def test_a_new_logger_is_a_custom_logger(fresh_name):
+    """Also one above loggers that exist, and one of a class that somebody has set."""
+
+    class Verbose(logging.Logger):
+        pass
+
+    child = logging.getLogger(f"{fresh_name}.parent.child")
+    try:
+        assert isinstance(getLogger(fresh_name), CustomLogger)
+        parent = getLogger(f"{fresh_name}.parent")
+        parent.success("x")
+        assert child.parent is parent
+        logging.setLoggerClass(Verbose)
+        both = getLogger(f"{fresh_name}.both")
+        assert isinstance(both, CustomLogger)
+        assert isinstance(both, Verbose)
+        assert logging.Logger.manager.loggerClass is None
+    finally:
+        logging.setLoggerClass(logging.Logger)
+        for suffix in (".parent.child", ".parent", ".both"):
+            logging.Logger.manager.loggerDict.pop(fresh_name + suffix, None)
 
 
 def test_a_logger_with_a_class_of_its_own_keeps_it(fresh_name, records):
