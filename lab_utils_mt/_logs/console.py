@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 import colorama
 from colorama.ansi import CSI, AnsiBack, AnsiFore
 
+from .direct import DirectHandler
 from .line import LineFormatter, escape
 
 if TYPE_CHECKING:
@@ -72,27 +73,46 @@ class ColoredFormatter(LineFormatter):
         return f"{self.prefix}{colour}m{name}{self.suffix}{self.padding(name)}"
 
 
-class ConsoleHandler(_StreamHandler):
+class ConsoleHandler(DirectHandler, _StreamHandler):
     """Write records to a stream, with ``\\u03a9`` for what its encoding does not have."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record's text as far as the stream can take it."""
-        text = super().format(record)
+    title = "console"
+
+    def write_records(self, records: list[logging.LogRecord]) -> int:
+        """Write records, all at once, and return how many.
+
+        Raises:
+            OSError: The stream does not take them; some of them may have been written.
+            ValueError: The stream is closed.
+        """
+        text = "".join(self.text_of(record) + self.terminator for record in records)
+        self.acquire()
+        try:
+            self.stream.write(self._as_far_as_it_can(text))
+            self.flush()
+        finally:
+            self.release()
+        return len(records)
+
+    def _as_far_as_it_can(self, text: str) -> str:
         # The stream's own error handling stays: others print to it, too.
         encoding = getattr(self.stream, "encoding", None)
         return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
 
 
 def console_handler(
-    stream: TextIO | None = None, level: int | str = logging.INFO
+    stream: TextIO | None = None,
+    level: int | str = logging.INFO,
+    *,
+    colour: bool | None = None,
 ) -> logging.Handler:
     """Make a handler that shows records on the console.
-
-    Colour is used on a terminal; never if ``NO_COLOR`` is set, always if ``FORCE_COLOR`` is.
 
     Args:
         stream: Where to write; the standard output by default.
         level: The least level that is shown.
+        colour: Whether the level is coloured. By default it is on a terminal; never if
+            ``NO_COLOR`` is set, always if ``FORCE_COLOR`` is.
 
     Returns:
         The handler; one that does nothing if there is no standard output (``pythonw``, services).
@@ -105,7 +125,8 @@ def console_handler(
         handler = logging.NullHandler()
     else:
         handler = ConsoleHandler(target)
-        kind = ColoredFormatter if _in_colour(target) else LineFormatter
+        in_colour = _in_colour(target) if colour is None else colour
+        kind = ColoredFormatter if in_colour else LineFormatter
         handler.setFormatter(kind(_LAYOUT, _TIME))
     handler.setLevel(level)
     return handler

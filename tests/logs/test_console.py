@@ -183,6 +183,90 @@ def test_the_least_level_is_kept(level):
     assert console_handler(io.StringIO()).level == logging.INFO
 
 
+@pytest.mark.parametrize("colour", [True, False])
+def test_colour_may_be_decided_by_the_caller(monkeypatch, colour):
+    """Against what the environment says."""
+    monkeypatch.setenv("NO_COLOR" if colour else "FORCE_COLOR", "1")
+    file = io.StringIO()
+    console_handler(file, colour=colour).handle(make_record("hi"))
+    assert ("\x1b" in file.getvalue()) is colour
+
+
+def test_several_records_are_written_at_once():
+    """And flushed once."""
+
+    class Counting(io.StringIO):
+        writes = flushes = 0
+
+        def write(self, text):
+            self.writes += 1
+            return super().write(text)
+
+        def flush(self):
+            self.flushes += 1
+
+    file = Counting()
+    assert console_handler(file).write_records([make_record("a"), make_record("b")]) == 2
+    assert [line[-1] for line in file.getvalue().splitlines()] == ["a", "b"]
+    assert (file.writes, file.flushes) == (1, 1)
+
+
+class Broken(io.StringIO):
+    """A stream whose reader is gone, for a while."""
+
+    broken = True
+
+    def write(self, text):
+        if self.broken:
+            raise BrokenPipeError(32, "Broken pipe")
+        return super().write(text)
+
+
+def test_a_stream_that_fails_is_told_once_and_shows_no_record(capsys, caplog):
+    """The stock handler prints the record on the standard error output."""
+    stock = logging.StreamHandler(Broken())
+    stock.handle(make_record("swordfish"))
+    assert "swordfish" in capsys.readouterr().err
+    handler = console_handler(Broken())
+    logger = logging.getLogger("lab_utils_mt.logging")
+    logger.addHandler(handler)
+    try:
+        with caplog.at_level("INFO", logger.name):
+            for _ in range(3):
+                handler.handle(make_record("swordfish"))
+            handler.stream.broken = False
+            for _ in range(2):
+                handler.handle(make_record("back"))
+    finally:
+        logger.removeHandler(handler)
+    failed, back = caplog.messages
+    assert failed.startswith("console does not work: BrokenPipeError: [Errno 32] Broken pipe;")
+    assert back.endswith("3 records are lost")
+    assert [line[-4:] for line in handler.stream.getvalue().splitlines()] == ["back", "back"]
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_batch_for_a_stream_that_fails_raises():
+    """The queue before it keeps the records."""
+    file = io.StringIO()
+    handler = console_handler(file)
+    file.close()
+    with pytest.raises(ValueError, match="closed"):
+        handler.write_records([make_record("x")])
+    with pytest.raises(OSError, match="Broken pipe"):
+        console_handler(Broken()).write_records([make_record("x")])
+    handler.handle(make_record("x"))
+
+
+def test_a_formatter_that_fails_loses_no_record_on_a_poor_screen():
+    """It is shown without it."""
+    raw = io.BytesIO()
+    handler = console_handler(io.TextIOWrapper(raw, encoding="cp1252", newline="\n"))
+    handler.setFormatter(logging.Formatter("%(missing)s"))
+    handler.handle(make_record("Ω"))
+    assert b"\\u03a9" in raw.getvalue()
+
+
 def test_the_standard_streams_stay_as_they_are():
     """colorama.init() would replace them."""
     before = sys.stdout, sys.stderr
