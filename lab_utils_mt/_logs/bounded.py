@@ -1,0 +1,142 @@
+"""How does a conversation end, if the other end neither speaks nor hangs up?
+
+By a :class:`Bound`: it ends at its time, however slowly the other end drips, and at once when
+another thread says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ConfigError
+from .redaction import redact
+
+if TYPE_CHECKING:
+    import ssl
+
+LONGEST_WORDS = 300  # characters of what the other end says
+
+
+class Undelivered(Exception):
+    """A message did not get through; the text says why, and what to do."""
+
+
+class Bound:
+    """How long the conversations of one sink may take. One at a time."""
+
+    def __init__(self) -> None:
+        self.forget_parent()
+
+    def forget_parent(self) -> None:
+        """Start anew."""
+        self._socket: socket.socket | None = None
+        self._end = 0.0
+        self._is_cut = False
+
+    def begin(self, limit: float) -> None:
+        """Begin a conversation of at most ``limit`` seconds."""
+        self._end = time.monotonic() + limit
+
+    def hold(self, sock: socket.socket) -> None:
+        """Note which socket the conversation is on by now."""
+        self._socket = sock  # before the look at _is_cut: either cut() sees it, or this sees cut()
+        self.left(0.0)
+
+    def left(self, most: float) -> float:
+        """Return how many seconds the next step may take, at most those wanted.
+
+        Raises:
+            TimeoutError: No time is left.
+            ConnectionAbortedError: Another thread has cut the conversation.
+        """
+        if self._is_cut:
+            raise ConnectionAbortedError("broken off because the handler is closed")
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the conversation takes too long")
+        return min(most, left)
+
+    def end(self) -> None:
+        """Note that the conversation is over."""
+        self._socket = None
+
+    def cut(self) -> None:
+        """End the conversation, and all that would follow; for another thread."""
+        self._is_cut = True
+        sock = self._socket
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it may just be over
+                # Not the method of an SSLSocket: that would go on in clear until it is shut down.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+
+def network_reason(error: Exception) -> str:
+    """Say why a connection failed, and what to do."""
+    import ssl  # noqa: PLC0415  (the facade is quick to import)
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate cannot be trusted: {error.verify_message};"
+            " if it is made by a CA of the lab's own, name that as ca_file"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with it ({error.reason or error}): check the port and its kind of TLS"
+    if isinstance(error, socket.gaierror):
+        return f"the name is not found ({error.strerror}): check name and network"
+    if isinstance(error, TimeoutError):
+        return "no answer in time: check host, port, kind of TLS and firewall"
+    if isinstance(error, OSError):
+        return f"{error.strerror or redact(str(error))}: check host, port and network"
+    return redact(str(error))[:LONGEST_WORDS] or type(error).__name__
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """Return a context that verifies the other end.
+
+    Args:
+        ca_file: Certificates to trust, as PEM, instead of the system's.
+
+    Raises:
+        ConfigError: The file cannot be used.
+    """
+    import ssl  # noqa: PLC0415
+
+    try:
+        context = ssl.create_default_context(cafile=ca_file)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"ca_file {ca_file}: cannot be used as PEM: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def keep_bound(context: ssl.SSLContext, bound: Bound) -> None:
+    """Have a bound hold the connections of a context, whoever makes them."""
+    import ssl  # noqa: PLC0415
+
+    class BoundSocket(ssl.SSLSocket):
+        """A TLS socket that looks at the bound before each step."""
+
+        def do_handshake(self, block: bool = False) -> None:
+            """Hold the socket; nothing is said before the handshake."""
+            bound.hold(self)
+            self._limit()
+            super().do_handshake(block)
+
+        def recv_into(self, *args: Any, **kwargs: Any) -> int:
+            """Receive, within the bound."""
+            self._limit()
+            return super().recv_into(*args, **kwargs)
+
+        def send(self, *args: Any, **kwargs: Any) -> int:
+            """Send, within the bound."""
+            self._limit()
+            return super().send(*args, **kwargs)
+
+        def _limit(self) -> None:
+            wanted = self.gettimeout()
+            self.settimeout(bound.left(float("inf") if wanted is None else wanted))
+
+    context.sslsocket_class = BoundSocket
