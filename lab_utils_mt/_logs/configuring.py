@@ -1,0 +1,152 @@
+"""How does a program get its logging from a file, once or again, and how is that undone?
+
+::
+
+    root logger -- Intake --> console, file, alarms, Slack, mail: each with queue and thread
+
+Nothing but the root logger's level and list of handlers is changed, and the levels that section
+[Levels] names.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import threading
+from collections.abc import Mapping
+
+from ..exceptions import ConfigError
+from . import living
+from .intake import Intake
+from .logger import set_default_name
+from .plan import Kind, Plan, default_plan, read_plan
+from .settings import level_of
+from .sink import SinkHandler
+
+logger = logging.getLogger("lab_utils_mt.logging")
+
+_CLOSE_TIMEOUT = 3.0  # s for all sinks together
+
+
+@dataclasses.dataclass(frozen=True)
+class _Setup:
+    """What is in force, and what was before."""
+
+    handlers: tuple[logging.Handler, ...] = ()  #: Of the root logger: the intake, or a fallback.
+    sinks: tuple[SinkHandler, ...] = ()
+    levels_before: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+# Serialises configure() and unconfigure(), and guards _setup. Held while sinks are closed: nobody
+# but another configuration waits for it.
+_lock = threading.Lock()
+_setup = _Setup()
+_intake = Intake(())
+
+
+def configure(
+    config_file: str | None,
+    fallback: bool,
+    logger_name: str,
+    log_level: int | str | None,
+    further: dict[str, Kind],
+) -> None:
+    """Put a file's sinks into force; see :func:`lab_utils_mt.custom_logging.configure_logging`."""
+    try:
+        level = _level(log_level)
+        plan = _plan(config_file, further)
+    except ConfigError as error:
+        if not fallback:
+            raise
+        _fall_back(error)
+        return
+    _put_into_force(plan, logger_name, level)
+    _tell(plan, fallback)
+
+
+def unconfigure() -> None:
+    """Take everything back that :func:`configure` did; deliver what waits, within 3 s."""
+    global _setup
+    with _lock:
+        old, _setup = _setup, _Setup()
+        # What is lost behind a network, the others can still tell.
+        living.close_all((sink for sink in old.sinks if not sink.is_local), _CLOSE_TIMEOUT)
+        for handler in old.handlers:
+            logging.getLogger().removeHandler(handler)
+        _set_levels(old.levels_before)
+        _intake.relieve(())
+        living.close_all(old.sinks, _CLOSE_TIMEOUT)
+        set_default_name(None)
+
+
+def _plan(config_file: str | None, further: dict[str, Kind]) -> Plan:
+    if config_file is None:
+        return default_plan()
+    plan = read_plan(config_file, further)
+    if not plan.sinks and plan.faults:
+        raise ConfigError(_told(plan.faults))
+    return plan
+
+
+def _level(level: int | str | None) -> int | None:
+    if level is None or (isinstance(level, int) and not isinstance(level, bool)):
+        return level
+    try:
+        return level_of(str(level))
+    except ValueError as error:
+        raise ConfigError(f"argument: log_level = {level!r} is {error}") from None
+
+
+def _put_into_force(plan: Plan, logger_name: str, app_level: int | None) -> None:
+    global _setup  # noqa: PLW0603  (the process has one root logger)
+    root = logging.getLogger()
+    with _lock:
+        old = _setup
+        _set_levels(old.levels_before)
+        levels = {"": min((sink.level for sink in plan.sinks), default=root.level), **plan.levels}
+        if app_level is not None:
+            levels["" if logger_name == "root" else logger_name] = app_level
+        before = {name: logging.getLogger(name).level for name in levels}
+        _set_levels(levels)
+        _intake.relieve(plan.sinks)
+        root.addHandler(_intake)  # if it is not there yet
+        for handler in set(old.handlers) - {_intake}:
+            root.removeHandler(handler)
+        _setup = _Setup((_intake,), tuple(plan.sinks), before)
+        set_default_name(logger_name)
+        living.close_all(old.sinks, _CLOSE_TIMEOUT)
+
+
+def _set_levels(levels: Mapping[str, int]) -> None:
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def _fall_back(error: ConfigError) -> None:
+    """Log with what is in force, or with the standard library's simplest handler."""
+    global _setup  # noqa: PLW0603  (the process has one root logger)
+    root = logging.getLogger()
+    with _lock:
+        if not _setup.handlers:
+            before = tuple(root.handlers)
+            logging.basicConfig()
+            added = tuple(handler for handler in root.handlers if handler not in before)
+            _setup = _Setup(added)
+    logger.warning("logging could not be configured: %s", error)
+
+
+def _tell(plan: Plan, fallback: bool) -> None:
+    logger.debug("logging to %s", ", ".join(map(_described, plan.sinks)) or "nothing")
+    if not plan.faults:
+        return
+    if not fallback:
+        raise ConfigError(_told(plan.faults))
+    logger.warning("some of the logging could not be configured: %s", _told(plan.faults))
+
+
+def _described(sink: SinkHandler) -> str:
+    return f"{sink.title} from {logging.getLevelName(sink.level)}"
+
+
+def _told(faults: list[str]) -> str:
+    return "; ".join(faults)

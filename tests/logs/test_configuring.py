@@ -1,0 +1,421 @@
+"""Does a file decide where records go, and can that be changed and undone at any time?"""
+
+import configparser
+import io
+import json
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from daemons import TIMEOUT, Line, Stage, serving
+
+import lab_utils_mt.exceptions
+from lab_utils_mt import custom_logging
+from lab_utils_mt._logs import configuring, living
+from lab_utils_mt._logs.settings import level_of
+from lab_utils_mt.custom_logging import (
+    SUCCESS,
+    configure_logging,
+    getLogger,
+    unconfigure_logging,
+)
+from lab_utils_mt.exceptions import ConfigError
+
+PACKAGE = Path(lab_utils_mt.exceptions.__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def undone():
+    """Whatever a test configures."""
+    root = logging.getLogger()
+    before = list(root.handlers), root.level
+    yield
+    unconfigure_logging()
+    assert (root.handlers, root.level) == before
+
+
+@pytest.fixture
+def screen(capsys):
+    """A function that returns what the program wrote to its standard output."""
+    yield lambda: capsys.readouterr().out
+    unconfigure_logging()  # while that is still open
+
+
+@pytest.fixture
+def configure(tmp_path):
+    """A function that writes an ini file and configures with it."""
+
+    def write_and_configure(text, **options):
+        path = tmp_path / "logging.ini"
+        path.write_text(text, encoding="utf-8")
+        configure_logging(str(path), **options)
+
+    return write_and_configure
+
+
+def settle():
+    """Wait until all sinks have delivered."""
+    living.settle(living.all_sinks(), TIMEOUT)
+
+
+def file_section(folder, more=""):
+    """A section for log files."""
+    return f"[FileLogger]\nactive = 1\nlog_path = {folder}\nlog_basename = lab\n{more}\n"
+
+
+def lines_of(folder):
+    """The records in the files, read back."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted(folder.glob("lab_*.log"))]
+    return [json.loads(line) for text in texts for line in text.splitlines()]
+
+
+NO_CONSOLE = "[ConsoleLogger]\nactive = 0\n"
+
+
+def test_without_a_file_there_is_the_console(screen):
+    """From level INFO, as in 0.5.x."""
+    configure_logging()
+    getLogger("cryostat").success("cold")
+    getLogger("cryostat").debug("not shown")
+    settle()
+    (line,) = screen().splitlines()
+    assert line.startswith("SUCCESS  ")
+    assert line.endswith(" cryostat             cold")
+
+
+def test_each_sink_gets_the_records_of_its_level(configure, screen, tmp_path):
+    """Console and file."""
+    configure("[ConsoleLogger]\nlog_level = ERROR\n" + file_section(tmp_path, "log_level = DEBUG"))
+    logger = getLogger("cryostat")
+    for level in (logging.DEBUG, SUCCESS, logging.ERROR):
+        logger.log(level, "level %d", level)
+    settle()
+    assert [line.split()[0] for line in screen().splitlines()] == ["ERROR"]
+    mine = [record for record in lines_of(tmp_path) if record["name"] == "cryostat"]
+    assert [record["levelname"] for record in mine] == ["DEBUG", "SUCCESS", "ERROR"]
+    assert mine[0]["message"] == "level 10"
+
+
+def test_the_file_of_0_5_x_still_works(tmp_path, screen, monkeypatch):
+    """Its keys, its values, its 1 and 0."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    path = tmp_path / "old.ini"
+    path.write_text(
+        "[ConsoleLogger]\nactive = 1\nuse_coloured_output = 1\nlog_level = DEBUG\n"
+        "[FileLogger]\nactive = 1\nlog_level = INFO\nlog_path = ~/logs/x/\n"
+        "log_basename = lab\nlog_extension = .log\n"
+        "[AlarmLogger]\nactive = 0\nport = default\nlog_level = WARNING\n"
+        "[SlackLogger]\nactive = 0\napi_file = ~/.slackapi\nlog_level = SUCCESS\nchannel = c\n"
+        "user = u\n"
+        "[MailHandler]\nactive = 0\ncredentials_file = ~/.smtp\nlog_level = SUCCESS\n"
+        "mail_host = mail.lab\nport = 25\nsender = a@b.c\nsubject = s\nrecipients =\n    d@e.f\n",
+        encoding="utf-8",
+    )
+    configure_logging(str(path), True, "cryostat")
+    getLogger().success("up")
+    settle()
+    assert "cryostat" in screen()
+    assert [record["message"] for record in lines_of(tmp_path / "logs" / "x")] == ["up"]
+
+
+def test_the_file_that_comes_with_the_package_says_what_the_defaults_are(screen):
+    """Only the keys of places and addresses have examples instead."""
+    from dataclasses import asdict
+
+    from lab_utils_mt._config import IniFile
+    from lab_utils_mt._logs.plan import KINDS
+
+    file = IniFile(str(PACKAGE / "conf" / "logging.ini"))
+    kinds = {**{section: kind.settings for section, kind in KINDS.items()},
+             "AlarmLogger": custom_logging.AlarmSettings}  # fmt: skip
+    examples = {"log_path", "log_basename", "api_file", "mail_host", "sender", "recipients",
+                "subject"}  # fmt: skip
+    for section, settings in kinds.items():
+        given = file.read(section, settings)
+        assert set(given) == set(asdict(settings())), section
+        for key in set(given) - examples:
+            assert given[key] == getattr(settings(), key), f"[{section}] {key}"
+    assert set(file.sections) == {*kinds, "Levels"}
+    configure_logging(str(PACKAGE / "conf" / "logging.ini"))
+    assert [sink.title for sink in living.all_sinks()] == ["console"]
+
+
+def test_configuring_again_replaces(configure, screen, tmp_path):
+    """Records come once, from the new sinks only."""
+    configure_logging()
+    configure_logging()
+    configure("[ConsoleLogger]\nlog_level = WARNING\n")
+    getLogger("x").warning("once")
+    getLogger("x").info("no more")
+    settle()
+    assert [line.split()[-1] for line in screen().splitlines()] == ["once"]
+    assert len(living.all_sinks()) == 1
+
+
+def test_no_record_is_missed_or_doubled_while_it_is_replaced(configure, tmp_path):
+    """By a thread that goes on logging."""
+    text = NO_CONSOLE + file_section(tmp_path)
+    configure(text)
+    stop = threading.Event()
+    count = 0
+
+    def log():
+        nonlocal count
+        while not stop.is_set():
+            logging.getLogger("busy").info("number %d", count)
+            count += 1
+            stop.wait(0.0002)
+
+    thread = threading.Thread(target=log)
+    thread.start()
+    for _ in range(10):
+        configure(text)
+    stop.set()
+    thread.join(TIMEOUT)
+    settle()
+    numbers = [record["message"] for record in lines_of(tmp_path) if record["name"] == "busy"]
+    assert sorted(numbers) == sorted(f"number {number}" for number in range(count))
+
+
+def test_undoing_restores_what_was_there(configure, screen, tmp_path):
+    """Levels and handlers, threads and files; a second time does nothing."""
+    quiet = logging.getLogger("Some.Library")
+    quiet.setLevel(logging.ERROR)
+    before = logging.getLogger().level
+    configure(file_section(tmp_path) + "[Levels]\nSome.Library = DEBUG\n", log_level=7)
+    assert quiet.level == logging.DEBUG
+    assert logging.getLogger().level == 7
+    unconfigure_logging()
+    unconfigure_logging()
+    assert quiet.level == logging.ERROR
+    assert logging.getLogger().level == before
+    assert living.all_sinks() == []
+    quiet.setLevel(logging.NOTSET)
+
+
+def test_other_handlers_and_loggers_are_left_alone(configure, screen):
+    """Those of a library, those of the user."""
+    theirs = logging.StreamHandler(io.StringIO())
+    library = logging.getLogger("theirs")
+    logging.getLogger().addHandler(theirs)
+    library.addHandler(theirs)
+    known = {name: (logger.level, list(logger.handlers), logger.disabled)
+             for name, logger in logging.Logger.manager.loggerDict.items()
+             if isinstance(logger, logging.Logger)}  # fmt: skip
+    kind, raises = logging.getLoggerClass(), logging.raiseExceptions
+    try:
+        configure_logging()
+        assert theirs in logging.getLogger().handlers
+        for name, state in known.items():
+            logger = logging.getLogger(name)
+            assert (logger.level, list(logger.handlers), logger.disabled) == state
+        assert (logging.getLoggerClass(), logging.raiseExceptions) == (kind, raises)
+        unconfigure_logging()
+        assert theirs in logging.getLogger().handlers
+    finally:
+        logging.getLogger().removeHandler(theirs)
+        library.removeHandler(theirs)
+
+
+def test_the_application_has_a_name_and_a_level(configure, screen):
+    """Which 0.5.12 lets the program choose."""
+    configure(NO_CONSOLE, logger_name="cryostat", log_level="ERROR")
+    assert getLogger().name == "cryostat"
+    assert getLogger().level == logging.ERROR
+    unconfigure_logging()
+    assert getLogger() is logging.getLogger()
+    assert logging.getLogger("cryostat").level == logging.NOTSET
+
+
+def test_the_root_logger_knows_success_whatever_was_configured():
+    """0.5.4 fails on Python 3.9 and later."""
+    getLogger().success("x")
+    getLogger("root").success("x")
+    configure_logging(logger_name="root")
+    assert getLogger() is logging.getLogger()
+    assert vars(logging)["SUCCESS"] == SUCCESS
+
+
+def test_no_standard_output_is_no_error(monkeypatch, configure, tmp_path):
+    """pythonw, services: the other sinks are there."""
+    monkeypatch.setattr(sys, "stdout", None)
+    configure(file_section(tmp_path))
+    getLogger("x").info("hi")
+    settle()
+    assert [sink.title for sink in living.all_sinks()] == [f"file {tmp_path / 'lab'}"]
+    assert lines_of(tmp_path)[-1]["message"] == "hi"
+    configure_logging()
+    getLogger("x").info("nobody sees it")
+
+
+# --- bad input ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[ConsoleLogger]\nlog_level = LOUD\n", ["[ConsoleLogger]", "log_level = 'LOUD'"]),
+        ("[ConsoleLogger]\nlog_levle = INFO\n", ["[ConsoleLogger]", "'log_levle'"]),
+        ("[ConsoleLogger]\nactive = maybe\n", ["[ConsoleLogger]", "active = 'maybe'"]),
+        ("[ConsoleLogger]\nactive = 1\nActive = 1\n", ["[ConsoleLogger]", "'Active'", "twice"]),
+        ("[FileLogger]\nactive = 1\nlog_path = x\n", ["[FileLogger]", "'log_basename'", "missing"]),
+        ("[FileLoger]\nactive = 1\n", ["[FileLoger]", "[FileLogger]"]),
+        ("[Overall]\nport = 1\n", ["sections are missing", "[ConsoleLogger]"]),
+        ("", ["sections are missing"]),
+        ("[AlarmLogger]\nactive = 1\nport = ninety\n", ["[AlarmLogger]", "port = 'ninety'"]),
+        ("[AlarmLogger]\nactive = 1\nport = 70000\n", ["[AlarmLogger]", "port = 70000"]),
+        ("[Levels]\nx = LOUD\n[ConsoleLogger]\n", ["[Levels]", "x = 'LOUD'"]),
+        ("[SlackLogger]\nactive = 1\n", ["[SlackLogger]", "'api_file'"]),
+        ("[MailHandler]\nactive = 1\n", ["[MailHandler]", "'mail_host'"]),
+    ],
+)
+def test_a_bad_file_is_named_with_section_and_key(configure, tmp_path, screen, text, words):
+    """What is wrong, and where."""
+    with pytest.raises(ConfigError) as caught:
+        configure(text)
+    assert isinstance(caught.value, configparser.Error)
+    for word in ["logging.ini", *words]:
+        assert word in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_and_changes_nothing(screen, tmp_path):
+    """0.5.x passed over it."""
+    configure_logging()
+    before = living.all_sinks()
+    with pytest.raises(ConfigError, match=r"cannot read .*nowhere.ini"):
+        configure_logging(str(tmp_path / "nowhere.ini"))
+    with pytest.raises(ConfigError, match="log_level = 'LOUD'"):
+        configure_logging(log_level="LOUD")
+    assert living.all_sinks() == before
+
+
+def mail_section(more):
+    """A section for mail that lacks nothing."""
+    place = "mail_host = mail.invalid\nsender = a@b.c\nrecipients = d@e.f\n"
+    return f"[MailHandler]\nactive = 1\n{place}{more}\n"
+
+
+def test_one_sink_that_cannot_be_had_does_not_take_the_others(configure, screen, tmp_path):
+    """They are in force when the error is raised, which names all that are not."""
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    with pytest.raises(ConfigError) as caught:
+        configure(file_section(blocked) + mail_section("credentials_file = /nowhere/credentials"))
+    assert "[FileLogger]" in str(caught.value)
+    assert str(blocked) in str(caught.value)
+    assert "[MailHandler]" in str(caught.value)
+    assert "credentials_file: cannot read" in str(caught.value)
+    getLogger("x").info("goes on")
+    settle()
+    assert "goes on" in screen()
+
+
+def test_with_fallback_one_warning_tells_what_cannot_be_had(configure, screen, tmp_path, capsys):
+    """And the others are in force."""
+    blocked = tmp_path / "a file"
+    blocked.write_text("")
+    configure(file_section(blocked), fallback=True)
+    getLogger("x").info("goes on")
+    settle()
+    first, second = screen().splitlines()
+    assert first.startswith("WARNING  ")
+    assert "[FileLogger]" in first
+    assert second.endswith("goes on")
+
+
+def test_with_fallback_and_nothing_to_be_had_the_standard_logger_is_there(tmp_path, capsys):
+    """With one clear warning, on the standard error output."""
+    handlers, logging.getLogger().handlers = logging.getLogger().handlers, []
+    try:
+        configure_logging(str(tmp_path / "nowhere.ini"), fallback=True)
+        logging.getLogger("x").warning("goes on")
+        first, second = capsys.readouterr().err.splitlines()
+        assert first.startswith("WARNING:lab_utils_mt.logging:logging could not be configured")
+        assert "nowhere.ini" in first
+        assert second == "WARNING:x:goes on"
+        unconfigure_logging()
+        assert logging.getLogger().handlers == []
+    finally:
+        logging.getLogger().handlers = handlers
+
+
+def test_a_secret_in_the_place_of_its_file_is_not_told(configure, screen):
+    """A likely mistake."""
+    with pytest.raises(ConfigError) as caught:
+        configure("[SlackLogger]\nactive = 1\napi_file = xoxb-12345-canary\nchannel = c\n")
+    assert "canary" not in str(caught.value)
+    assert "api_file is to name a file" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "is empty"),
+        ("only-a-user\n", "two lines"),
+        ("a\nb\nc\n", "two lines"),
+        (None, "cannot read"),
+        (b"\xff\xfe", "UTF-8"),
+    ],
+)
+def test_a_bad_credentials_file_is_named_but_not_quoted(
+    configure, screen, tmp_path, content, words
+):
+    """Its text could be the password."""
+    path = tmp_path / "credentials"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ConfigError) as caught:
+        configure(mail_section(f"credentials_file = {path}"))
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+    assert "only-a-user" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "level"), [("INFO", 20), ("success", 25), (" warning ", 30), ("7", 7), ("WARN", 30)]
+)
+def test_levels_have_names_and_numbers(text, level):
+    """In capitals or not."""
+    assert level_of(text) == level
+
+
+def test_yes_has_many_forms():
+    """As documented; all else means no."""
+    for text in ("true", "1", "t", "y", "yes", "on", "TRUE", "Yes"):
+        assert custom_logging.string_to_bool(text) is True
+    for text in ("false", "0", "", "off", "2", "ja", " yes"):
+        assert custom_logging.string_to_bool(text) is False
+
+
+# --- told by the server ------------------------------------------------------------------------
+
+
+def test_the_status_command_shows_what_became_of_the_records(screen, pid_file):
+    """raised = sent + queued + dropped."""
+    configure_logging()
+    server = Stage(pid_file_name=pid_file, port=0)
+    with serving(server), Line(server) as line:
+        getLogger("x").info("one")
+        settle()
+        line.send(b"status\n")
+        header = line.file.read(2)
+        length = int(line.file.read(int(header[1:2])))
+        status = line.file.read(length).decode()
+    (shown,) = [text for text in status.splitlines() if "raised =" in text]
+    assert shown.startswith("  console: ")
+    assert "0 dropped; ok" in shown
+    assert "\nlogging:\n" in status
+
+
+def test_two_threads_may_configure_at_once(screen):
+    """One of them is in force in the end."""
+    threads = [threading.Thread(target=configure_logging) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert len(living.all_sinks()) == 1
+    assert logging.getLogger().handlers.count(configuring._intake) == 1
