@@ -22,12 +22,12 @@ from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 from psycopg2_pool import ThreadSafeConnectionPool
+from tables import show
 
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
 
@@ -295,23 +295,6 @@ def count_statements(dsn: str, log: Path) -> float:
         for _ in range(TRIPS):
             database.check_table("race_0")
         return (log.read_text(encoding="utf-8").count("LOG:  statement: ") - before) / TRIPS
-
-
-def show(lines: list[list[str]]) -> None:
-    """Print the table, with rich if it is installed."""
-    head = ["question", "contestant", "median", "spread", "unit", "ratio to the others", "bar"]
-    if find_spec("rich"):
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table(*head)
-        for line in lines:
-            table.add_row(*line, style="red" if "MISSED" in line[-1] else None)
-        Console(width=None if sys.stdout.isatty() else 140).print(table)
-        return
-    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
-    for line in [head, *lines]:
-        print("  ".join(map(str.ljust, line, widths)).rstrip())
 
 
 def main() -> None:
