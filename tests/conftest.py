@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from daemons import Stage, serving
 
-pytest_plugins = ["leaks", "original", "postgres"]
+pytest_plugins = ["canaries", "leaks", "original", "postgres"]
 
 
 @pytest.fixture

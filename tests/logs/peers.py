@@ -18,11 +18,8 @@ from typing import Any
 
 import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
-from tcp_proxy import bound_socket
-
-USER, PASSWORD = "cryostat", "canary-Password-4711"
-TOKEN = "xoxb-canary-0000-token"
-WEBHOOK_PATH = "/services/T0CANARY/B0CANARY/canarywebhooksecret"
+from canaries import PASSWORD, USER
+from logs.tcp_proxy import bound_socket
 
 
 @functools.cache

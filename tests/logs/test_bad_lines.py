@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from canaries import PASSWORD, TOKEN, USER
 from daemons import wait_until
-from peers import PASSWORD, TOKEN, USER, MailServer, SlackServer, ca_file
-from sinks import await_counts, listening, logging_to
-from tcp_proxy import DEAF, DOWN, OPEN, RESET, SLOW, TcpProxy
+from logs.peers import MailServer, SlackServer, ca_file
+from logs.sinks import await_counts, listening, logging_to
+from logs.tcp_proxy import DEAF, DOWN, OPEN, RESET, SLOW, TcpProxy
 
 from lab_utils_mt._logs import slack as slack_module
 from lab_utils_mt._logs.mail import TlsSMTPHandler

@@ -18,12 +18,13 @@ from typing import Any
 
 import pytest
 import trustme
+from canaries import PASSWORD, USER
 from daemons import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import PASSWORD, USER, MailServer, authority, ca_file, server_context
-from sinks import await_counts, listening, logging_to
-from tcp_proxy import DEAF, TcpProxy
+from logs.peers import MailServer, authority, ca_file, server_context
+from logs.sinks import await_counts, listening, logging_to
+from logs.tcp_proxy import DEAF, TcpProxy
 
 from lab_utils_mt._logs.letters import addresses
 from lab_utils_mt._logs.mail import TlsSMTPHandler

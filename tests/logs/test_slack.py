@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canaries import TOKEN, WEBHOOK_PATH
 from daemons import wait_until
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peers import TOKEN, WEBHOOK_PATH, SlackServer, ca_file
-from sinks import await_counts, listening, logging_to
-from tcp_proxy import DEAF, TcpProxy
+from logs.peers import SlackServer, ca_file
+from logs.sinks import await_counts, listening, logging_to
+from logs.tcp_proxy import DEAF, TcpProxy
 
 from lab_utils_mt._logs import slack as slack_module
 from lab_utils_mt._logs.redaction import redact
