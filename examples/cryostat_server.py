@@ -9,7 +9,7 @@ import sys
 
 import psycopg2
 
-from lab_utils_mt.custom_logging import console_handler, getLogger
+from lab_utils_mt.custom_logging import configure_logging
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
 from lab_utils_mt.exceptions import LabUtilsError
 from lab_utils_mt.socket_comm import Server
@@ -44,10 +44,10 @@ parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--config", help="settings, as in server.ini")
 parser.add_argument("--dsn", help='your PostgreSQL, as in --dsn "host=lab dbname=cryo user=me"')
 parser.add_argument("--embedded", action="store_true", help="one of its own, in ./cryostat-data")
+parser.add_argument("--logging", help="where the log goes, as in logging.ini; default: here")
 options = parser.parse_args()
-getLogger("lab_utils_mt").addHandler(console_handler())
-getLogger("lab_utils_mt").setLevel("INFO")
 try:
+    configure_logging(options.logging, logger_name="cryostat")
     dsn = EmbeddedPostgres("cryostat-data").start().dsn if options.embedded else options.dsn
     database = Database(dsn=dsn) if dsn else None
     if database:

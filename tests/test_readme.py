@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import socket
 import subprocess
@@ -90,6 +91,18 @@ def test_the_server_with_a_database_works(tmp_path: Path) -> None:
     ):
         cursor.execute("SELECT count(*) FROM readings WHERE kelvin BETWEEN 4 AND 5")
         assert cursor.fetchone() == (2,)
+
+
+def test_the_log_goes_where_its_settings_say(tmp_path: Path) -> None:
+    """Both as they stand there."""
+    (settings,) = re.findall(r"^```ini\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    (tmp_path / "logging.ini").write_text(settings, encoding="utf-8")
+    result = run(program("oven.py"), tmp_path)
+    assert result.stderr == ""
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["INFO", "SUCCESS", "ERROR"]
+    (file,) = (tmp_path / "logs").glob("oven_????-??-??.log")
+    last = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])
+    assert (last["message"], last["channel"]) == ("thermocouple B2 is open", 7)
 
 
 def test_nothing_was_left_to_fill_in() -> None:
