@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import dataclasses
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -162,6 +163,23 @@ def check(settings_class: type, values: Mapping[str, Any], source: str = "argume
                 raise ConfigError(f"{source}: {field.name}{shown} {fault}")
 
 
+def full_path(path: str) -> Path:
+    """Return the absolute path that somebody means; a leading ``~`` is the home folder.
+
+    Raises:
+        ConfigError: There is no such home folder, or no file could be called that.
+    """
+    try:
+        if b"\0" not in os.fsencode(path):
+            return Path(path).expanduser().absolute()
+        fault = "it holds NUL"
+    except UnicodeEncodeError:
+        fault = "it holds a lone surrogate"
+    except (RuntimeError, ValueError, OSError) as error:  # ~nobody; the working folder is deleted
+        fault = str(error)
+    raise ConfigError(f"cannot read {str(path)!a}: {fault}")
+
+
 class IniFile:
     """An ini file, read and understood as far as its grammar goes.
 
@@ -173,8 +191,9 @@ class IniFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = str(Path(path).expanduser().absolute())
-        self._parser = configparser.ConfigParser(interpolation=None)  # a % in a path is just a %
+        self.path = str(full_path(path))
+        # A % in a path is just a %. No section can be called "": none is inherited by the others.
+        self._parser = configparser.ConfigParser(interpolation=None, default_section="")
         vars(self._parser)["optionxform"] = str  # names of loggers are keys, too
         try:
             # parser.read() would pass over a missing file; -sig: Windows editors write a BOM.

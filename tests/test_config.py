@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import lab_utils_mt
-from lab_utils_mt._config import check, read_section, setting
+from lab_utils_mt._config import IniFile, check, read_section, setting
 from lab_utils_mt._serving.settings import ServerSettings
 from lab_utils_mt.exceptions import ConfigError
 
@@ -88,6 +88,25 @@ def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     """0.5.4 went on with its defaults."""
     with pytest.raises(ConfigError, match=r"cannot read .*no\.ini: No such file"):
         read_section(str(tmp_path / "no.ini"), "Mine", Settings)
+
+
+@pytest.mark.parametrize(
+    ("path", "fault"),
+    [("~nobody-of-that-name/x.ini", "home"), ("a\0b", "NUL"), ("a\ud800b", "surrogate")],
+)
+def test_a_path_that_cannot_be_is_an_error(path: str, fault: str) -> None:
+    """Of the kind that every other fault of a file is."""
+    with pytest.raises(ConfigError, match=fault) as caught:
+        read_section(path, "Mine", Settings)
+    assert str(caught.value).isprintable()
+
+
+def test_a_section_called_default_is_like_any_other(tmp_path: Path) -> None:
+    """The standard library's parser puts its keys into all sections."""
+    path = ini(tmp_path, "[DEFAULT]\ncount = 7\nmine = 1\n[Mine]\npause = 1\n")
+
+    assert read_section(path, "Mine", Settings) == {"pause": 1.0}
+    assert IniFile(path).sections == ["DEFAULT", "Mine"]
 
 
 def test_a_key_can_be_required(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import errno
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
+
+from .appending import AppendingFile
 
 _FORBIDDEN = frozenset('/\\:?*|<>"')
 _RESERVED = re.compile(r"(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[0-9¹²³])", re.IGNORECASE)
@@ -47,6 +50,26 @@ class DatedFiles:
             OSError: It cannot be made.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
+
+    def require_writable(self, day: str) -> None:
+        """Make sure that a day's file can be written; it is not made.
+
+        Raises:
+            OSError: It cannot, or is no regular file.
+        """
+        if os.path.lexists(self.path(day)):
+            AppendingFile(self.path(day)).close()
+            return
+        trial = self.folder / f".{os.urandom(8).hex()}.tmp"
+        try:
+            trial.open("xb").close()
+        except OSError as error:
+            # Some file systems say that the new file is not there.
+            number = errno.EACCES if error.errno == errno.ENOENT else error.errno
+            fault = "no log can be written to this folder"
+            raise OSError(number, fault, str(self.folder)) from error
+        with contextlib.suppress(OSError):
+            trial.unlink()
 
     def tidy(self, keep_days: int, used: str) -> None:
         """Delete what is older than ``keep_days`` before the newest.

@@ -7,6 +7,7 @@ delete each other's.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
 import logging
@@ -25,7 +26,7 @@ from .snapshot import finish, snapshot
 from .unprintable import escape_as_json
 
 
-class _PlainFormatter(LineFormatter):
+class PlainFormatter(LineFormatter):
     """Write what :class:`logging.Formatter` writes, but harmless."""
 
     def heading(self, level: str) -> str:
@@ -33,7 +34,7 @@ class _PlainFormatter(LineFormatter):
         return ""
 
 
-_by_default = _PlainFormatter("%(message)s")
+_by_default = PlainFormatter("%(message)s")
 
 
 class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
@@ -54,10 +55,11 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
         basename: What the files' names begin with.
         extension: What the files' names end with, with or without a dot before it.
         keep_days: Files older than so many days before the newest are deleted, at the start and
-            whenever a day begins; at least 1. By default all are kept.
+            whenever a day begins, but never the newest ``keep_days`` + 1; at least 1. By default
+            all are kept.
 
     Raises:
-        OSError: The folder cannot be made, or cannot be written to.
+        OSError: The folder cannot be made, or it or today's file cannot be written to.
         ValueError: The files could not be called that, or ``keep_days`` is less than 1.
     """
 
@@ -67,6 +69,8 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
     # The documentation has it as a text stream; it has the name, fileno() and close() of one.
     stream: AppendingFile | None  # type: ignore[assignment]
     rolloverAt: int  # noqa: N815  (logging's name)
+
+    _is_closed = False
 
     def __init__(
         self,
@@ -85,8 +89,7 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
         self._keep_days = keep_days
         self._day = self._open_day = day_of(time.time())
         self._files.make_folder()
-        if not os.access(self.path, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, "no log can be written to this folder", self.path)
+        self._files.require_writable(self._day.name)
         super().__init__(
             self._files.path(self._day.name), when="midnight", delay=True, encoding="utf-8"
         )
@@ -98,7 +101,7 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
     def setFormatter(self, fmt: logging.Formatter | None) -> None:  # noqa: N802  (logging's name)
         """Set how records are written; a text cannot forge a line of the standard formatter."""
         if type(fmt) is logging.Formatter:
-            plain = _PlainFormatter()
+            plain = PlainFormatter()
             vars(plain).update(vars(fmt))
             fmt = plain
         super().setFormatter(fmt)
@@ -125,6 +128,7 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
         try:
             return self._write(records, lines)
         finally:
+            self._close_again()
             self.release()
 
     def _write(self, records: list[logging.LogRecord], lines: list[bytes]) -> int:
@@ -179,7 +183,18 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
         if self._keep_days is not None:
             self._files.tidy(self._keep_days, self.baseFilename)
 
+    def _close_again(self) -> None:
+        if self._is_closed and self.stream is not None:
+            stream, self.stream = self.stream, None
+            with contextlib.suppress(OSError):
+                stream.close()
+
     # --- what others may call --------------------------------------------------------------
+
+    def close(self) -> None:
+        """Close the file. A record that still comes is written, and the file closed again."""
+        self._is_closed = True
+        super().close()
 
     def doRollover(self) -> None:  # noqa: N802  (logging's name)
         """Close the file, and open that of today. Nobody needs to: each record finds its file.
@@ -192,6 +207,7 @@ class CustomTimedRotatingFileHandler(DirectHandler, TimedRotatingFileHandler):
             self._day = day_of(time.time())
             self._open_file(self._day)
         finally:
+            self._close_again()
             self.release()
 
     def shouldRollover(self, record: logging.LogRecord) -> int:  # noqa: N802  (logging's name)

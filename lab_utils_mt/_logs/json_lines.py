@@ -16,7 +16,7 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter
 
 from .line import SecondsFormatter
-from .redaction import redact
+from .redaction import HIDDEN, is_secret_name, redact
 from .snapshot import finished, settled
 from .unprintable import escape_as_json
 
@@ -31,6 +31,7 @@ _FIELDS = (
     "process",
     "threadName",
 )
+_OWN = frozenset({*_FIELDS, "exc_info", "stack_info"})  # others are the user's
 _TIME = "%Y-%m-%d %H:%M:%S"
 _MOST_BITS = 8192  # Python does not write out numbers of more than 4300 digits
 _PLAIN = frozenset({str, int, float, bool, type(None)})
@@ -72,12 +73,13 @@ def _is_plain(fields: dict[Any, Any]) -> bool:
     """Tell whether no field has structure or a secret: nearly all records are so."""
     if not _PLAIN.issuperset(map(type, fields.values())):
         return False
+    names = [name for name in fields if name not in _OWN]
     texts = [value for value in fields.values() if type(value) is str]
     try:
-        text = "\n".join([*fields, *texts])
+        text = "\n".join(texts + names)
     except TypeError:  # a name that is no text
         return False
-    return redact(text) == text
+    return redact(text) == text and not any(map(is_secret_name, names))
 
 
 def _clean(value: Any) -> Any:
@@ -99,5 +101,10 @@ def _clean_fields(fields: dict[Any, Any]) -> dict[str, Any]:
         name = redact(str(key))
         while name in result:  # two secrets, say, or 1 and "1": none replaces the other
             name += "_"
-        result[name] = _clean(value)
+        result[name] = HIDDEN if _is_secret(name, value) else _clean(value)
     return result
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    # That there is none may be read, and whether there is one.
+    return value is not None and not isinstance(value, bool) and is_secret_name(name)

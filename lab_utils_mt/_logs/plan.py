@@ -40,7 +40,7 @@ class Plan:
 
     sinks: list[SinkHandler] = dataclasses.field(default_factory=list)
     faults: list[str] = dataclasses.field(default_factory=list)  #: One for each that cannot.
-    levels: dict[str, int] = dataclasses.field(default_factory=dict)  #: Of single loggers.
+    levels: dict[str, int] = dataclasses.field(default_factory=dict)  #: Of loggers; "" is the root.
 
 
 def _console(settings: of.ConsoleSettings) -> SinkHandler | None:
@@ -121,7 +121,7 @@ def read_plan(path: str, further: dict[str, Kind]) -> Plan:
     """
     file = IniFile(path)
     kinds = {**KINDS, **further}
-    plan = Plan(faults=_misspelt(file, [*kinds, LEVELS]))
+    plan = Plan(faults=_misspelt(file, kinds))
     if not any(section in kinds for section in file.sections) and not plan.faults:
         names = ", ".join(f"[{name}]" for name in kinds)
         raise ConfigError(f"{file.path}: sections are missing; known are {names} and [{LEVELS}]")
@@ -131,14 +131,30 @@ def read_plan(path: str, further: dict[str, Kind]) -> Plan:
     return plan
 
 
-def _misspelt(file: IniFile, known: list[str]) -> list[str]:
+def _misspelt(file: IniFile, kinds: dict[str, Kind]) -> list[str]:
     """Say which sections look like one of ours; others are the user's own."""
     faults = []
     for section in file.sections:
-        nearest = difflib.get_close_matches(section, known, n=1, cutoff=0.8)
-        if section not in known and nearest:
-            faults.append(f"{file.where(section)}: did you mean [{nearest[0]}]?")
+        meant = None if section in {*kinds, LEVELS} else _meant(file, section, kinds)
+        if meant:
+            faults.append(f"{file.where(section)}: did you mean [{meant}]?")
     return faults
+
+
+def _meant(file: IniFile, section: str, kinds: dict[str, Kind]) -> str | None:
+    # [Mail] may be somebody else's, but not with our keys.
+    keys = {key.lower() for key in file.keys(section)}
+    for name, kind in kinds.items():
+        ours = {field.name for field in dataclasses.fields(kind.settings)}
+        if _stem(section) == _stem(name) and keys <= ours:
+            return name
+    known = {name.casefold(): name for name in [*kinds, LEVELS]}
+    nearest = difflib.get_close_matches(section.casefold(), known, n=1, cutoff=0.8)
+    return known[nearest[0]] if nearest else None
+
+
+def _stem(section: str) -> str:
+    return section.casefold().removesuffix("logger").removesuffix("handler")
 
 
 def _read_sink(plan: Plan, file: IniFile, section: str, kind: Kind) -> None:
@@ -152,6 +168,9 @@ def _read_sink(plan: Plan, file: IniFile, section: str, kind: Kind) -> None:
 
 
 def _add(plan: Plan, kind: Kind, values: dict[str, Any], where: str) -> None:
+    empty = [key for key in kind.required if key in values and not values[key]]
+    if empty:
+        raise ConfigError(f"{where}: key {empty[0]!r} is empty")
     settings = kind.settings(**values)
     try:
         sink = kind.make(settings)
@@ -165,6 +184,6 @@ def _add(plan: Plan, kind: Kind, values: dict[str, Any], where: str) -> None:
 def _read_levels(plan: Plan, file: IniFile) -> None:
     for name, text in file.keys(LEVELS).items():
         try:
-            plan.levels[name] = of.level_of(text)
+            plan.levels["" if name == "root" else name] = of.level_of(text)
         except ValueError as error:
             plan.faults.append(f"{file.where(LEVELS)}: {name} = {text!r} is {error}")

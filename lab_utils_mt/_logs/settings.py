@@ -13,6 +13,8 @@ from .logger import SUCCESS
 ALARM_PORT = 9020
 """What ``port = default`` means for alarms, as in 0.5.x: the standard library's logging port."""
 
+HIGHEST_LEVEL = 999_999_999
+
 _DIGITS = re.compile("[0-9]{1,9}", re.ASCII)
 
 
@@ -40,9 +42,17 @@ def _port(default: int) -> Any:
             return default
         if not _DIGITS.fullmatch(text):
             raise ValueError("neither a port number nor 'default'")
+        if not int(text):
+            raise ValueError("no port that a program could listen on")
         return int(text)
 
     return setting(default, least=0, most=65535, cast=cast)
+
+
+def _host_of(text: str) -> str:
+    if not text or not text.isprintable() or " " in text:
+        raise ValueError("neither a computer's name nor its address")
+    return text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +84,7 @@ class AlarmSettings:
 
     active: bool = setting(False)
     log_level: int = _level(logging.WARNING)
-    host: str = setting("localhost")
+    host: str = setting("localhost", cast=_host_of)
     port: int = _port(ALARM_PORT)
     command: str = setting("alarm")
     timeout: float = setting(5.0, least=0.1, most=3600)

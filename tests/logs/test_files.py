@@ -417,6 +417,51 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
         tmp_path.chmod(0o700)
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe", "read-only"])
+def test_a_file_of_today_that_cannot_be_written_is_an_error(tmp_path, kind):
+    """At once, not when the first record comes."""
+    path = tmp_path / f"beam_{datetime.date.today()}.log"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        if sys.platform == "win32":
+            pytest.skip("this is POSIX's")
+        os.mkfifo(path)
+    else:
+        path.write_text("")
+        path.chmod(0o400)
+        if os.access(path, os.W_OK):
+            pytest.skip("root may write anywhere")
+    with pytest.raises(OSError, match=path.name):
+        CustomTimedRotatingFileHandler(tmp_path, "beam")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this is Linux's")
+def test_a_folder_in_which_nobody_can_make_a_file_is_an_error():
+    """Not even root."""
+    with pytest.raises(OSError, match="no log can be written to this folder: '/proc'"):
+        CustomTimedRotatingFileHandler("/proc", "beam")
+
+
+def test_nothing_is_left_by_a_handler_that_is_not_used(make, tmp_path):
+    """No trial, no empty file."""
+    make()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_after_close_a_record_is_written_and_no_file_stays_open(make, tmp_path):
+    """Nobody would ever close it again."""
+    handler = make()
+    handler.handle(make_record("before", "2026-06-01"))
+    handler.close()
+    handler.handle(make_record("after", "2026-06-01"))
+    assert handler.stream is None
+    handler.doRollover()
+    assert handler.stream is None
+    assert texts(tmp_path)["beam_2026-06-01.log"] == ["before", "after"]
+    gc.collect()
+
+
 def test_old_files_are_deleted_at_the_start_and_at_switches(make, tmp_path):
     """Of this basename and extension only, and by the dates in their names."""
     others = [

@@ -140,9 +140,27 @@ def test_secrets_are_in_no_value_and_no_name():
     text = JsonLinesFormatter().format(record)
     assert "canary" not in text
     assert text.count("***") == 6
-    found = shown(make_record('password=abc"def', url="http://", x="a@b"))
-    assert found["message"] == 'password=***"def'
+    found = shown(make_record('password=abc"def x"', url="http://", x="a@b"))
+    assert found["message"] == 'password=*** x"'
     assert (found["url"], found["x"]) == ("http://", "a@b")
+
+
+def test_fields_that_are_called_like_secrets_are_hidden():
+    """However deep; that there is none is shown."""
+    found = shown(
+        make_record(
+            password="hunter2",
+            pwd=4711,
+            cfg={"token": "abcdef", "apiKey": ["a", "b"], "user": "me", "secret": {"x": 1}},
+            secret=None,
+            token=False,
+            compass=3.5,
+        )
+    )
+    assert (found["password"], found["pwd"]) == ("***", "***")
+    assert found["cfg"] == {"token": "***", "apiKey": "***", "user": "me", "secret": "***"}
+    assert (found["secret"], found["token"], found["compass"]) == (None, False, 3.5)
+    assert shown(make_record(password="hunter2"))["password"] == "***"
 
 
 def test_traceback_and_stack_are_text():
