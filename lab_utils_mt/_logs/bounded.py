@@ -7,9 +7,10 @@ another thread says so.
 from __future__ import annotations
 
 import contextlib
+import math
 import socket
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..exceptions import ConfigError
 from .redaction import redact
@@ -60,8 +61,10 @@ class Bound:
         return min(most, left)
 
     def end(self) -> None:
-        """Note that the conversation is over."""
-        self._socket = None
+        """Note that the conversation is over; what holds its socket may be freed later."""
+        sock, self._socket = self._socket, None
+        if sock is not None and (descriptor := sock.detach()) >= 0:
+            socket.close(descriptor)
 
     def cut(self) -> None:
         """End the conversation, and all that would follow; for another thread."""
@@ -112,31 +115,51 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
     return context
 
 
-def keep_bound(context: ssl.SSLContext, bound: Bound) -> None:
-    """Have a bound hold the connections of a context, whoever makes them."""
-    import ssl  # noqa: PLC0415
+def check_seconds(what: str, value: float, *, may_be_zero: bool = False) -> None:
+    """Check a time that somebody has set.
 
-    class BoundSocket(ssl.SSLSocket):
-        """A TLS socket that looks at the bound before each step."""
+    Args:
+        what: Whose time it is, and its name: ``mail: timeout``.
+        value: Seconds.
+        may_be_zero: Whether 0 has a meaning.
 
-        def do_handshake(self, block: bool = False) -> None:
-            """Hold the socket; nothing is said before the handshake."""
-            bound.hold(self)
-            self._limit()
-            super().do_handshake(block)
+    Raises:
+        ConfigError: It is no such time.
+    """
+    is_number = isinstance(value, (int, float)) and math.isfinite(value)
+    if not is_number or value < 0 or (value == 0 and not may_be_zero):
+        raise ConfigError(f"{what} = {value!r} must be a positive number of seconds")
 
-        def recv_into(self, *args: Any, **kwargs: Any) -> int:
-            """Receive, within the bound."""
-            self._limit()
-            return super().recv_into(*args, **kwargs)
 
-        def send(self, *args: Any, **kwargs: Any) -> int:
-            """Send, within the bound."""
-            self._limit()
-            return super().send(*args, **kwargs)
+def connect(
+    bound: Bound,
+    place: tuple[str, int],
+    timeout: float,
+    kind: type[socket.socket] = socket.socket,
+) -> socket.socket:
+    """Connect to the first address of a name that answers, within the bound.
 
-        def _limit(self) -> None:
-            wanted = self.gettimeout()
-            self.settimeout(bound.left(float("inf") if wanted is None else wanted))
+    Args:
+        bound: It holds the socket from now on.
+        place: Host and port.
+        timeout: Seconds for each of the addresses.
+        kind: The socket's class.
 
-    context.sslsocket_class = BoundSocket
+    Raises:
+        OSError: No connection.
+    """
+    first: OSError | None = None
+    found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
+    for family, _, protocol, _, address in found:
+        sock = kind(family, socket.SOCK_STREAM, protocol)
+        try:
+            bound.hold(sock)
+            sock.settimeout(bound.left(timeout))
+            sock.connect(address)
+        except OSError as error:
+            sock.close()
+            first = first or error
+        else:
+            sock.settimeout(timeout)
+            return sock
+    raise first or OSError("the name has no address")

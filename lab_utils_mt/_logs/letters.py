@@ -1,7 +1,8 @@
 """What is in a mail about log records, and can their text make it another mail?
 
 No header is made of unchecked text: addresses are checked, the subject is escaped, and the rest is
-our own.
+our own. ``email`` decodes what looks like an encoded word (``=?utf-8?q?...?=``) wherever it stands,
+line ends and all: no text of others keeps its ``=?``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .line import escape
 from .redaction import redact
 
 _LONGEST_SUBJECT = 200  # characters
+_ENCODED = "=?"  # begins an encoded word
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
 _ADDRESS = re.compile(rf"({_ATOM}(?:\.{_ATOM})*)@({_LABEL}(?:\.{_LABEL})*)")
@@ -48,7 +50,7 @@ def address(text: str) -> Address:
     if plain.endswith(">"):
         name, _, plain = plain[:-1].rpartition("<")
     match = _ADDRESS.fullmatch(plain)
-    if not match or not name.isprintable():
+    if not match or not name.isprintable() or _ENCODED in plain + name:
         shown = escape(redact(str(text)))
         raise ConfigError(
             f"mail address '{shown}' cannot be used: write it like name@example.org, in ASCII"
@@ -95,7 +97,7 @@ def compose(sender: str, recipients: Sequence[str], subject: str, body: str, cou
 
 
 def _header(text: str) -> str:
-    text = escape(redact(text))
+    text = escape(redact(text)).replace(_ENCODED, "= ?")
     return text if len(text) <= _LONGEST_SUBJECT else f"{text[:_LONGEST_SUBJECT]}..."
 
 

@@ -5,36 +5,38 @@ The first event goes out at once. What follows within the interval waits, and go
 
 from __future__ import annotations
 
-import base64
+import dataclasses
 import logging
-import math
-import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from logging.handlers import SMTPHandler
 from typing import TYPE_CHECKING, Any
 
-from ..exceptions import ConfigError
-from .bounded import Bound, Undelivered, tls_context
+from .bounded import Bound, Undelivered, check_seconds
 from .health import ABOUT
-from .redaction import hide
+from .mail_account import PORTS, context_of, hide_login, login_of, place_of, recipients_of
 from .rendering import message_formatter, render
 from .sink import Refused, SinkHandler
 
 if TYPE_CHECKING:
-    import ssl
-
     from .letters import Letter
-    from .smtp import Account
+    from .smtp import Account, TooLarge
 
 _LONGEST_RECORD = 10_000  # characters
 _LARGEST_MAIL = 1_000_000  # bytes of records
-_MODES = ("starttls", "implicit", "off")
-_PORTS = {"starttls": 25, "implicit": 465, "off": 25}
-_MOST_PORT = 65535
-_PAIR = 2
+_LEAST_LARGEST = 20_000  # bytes; every server takes as much, unless it is full
 
 logger = logging.getLogger("lab_utils_mt.logging")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draft:
+    """A mail, and what it was made of."""
+
+    letter: Letter
+    records: list[logging.LogRecord]
+    size: int  #: Bytes of records.
+    dropped: int  #: How many records had been dropped by then.
 
 
 class TlsSMTPHandler(SinkHandler, SMTPHandler):
@@ -89,11 +91,12 @@ class TlsSMTPHandler(SinkHandler, SMTPHandler):
         capacity: int = 1000,
     ) -> None:
         # All checks come first: what fails here leaves no handler behind.
-        host, port = _place(mailhost, tls)
-        username, password = _login(credentials, tls)
-        recipients = _checked(fromaddr, toaddrs)
-        _check_seconds(timeout=timeout, interval=interval)
-        context = _context(secure, tls, ca_file)
+        host, port = place_of(mailhost, tls)
+        username, password = login_of(credentials, tls)
+        recipients = recipients_of(fromaddr, toaddrs)
+        check_seconds("mail: timeout", timeout)
+        check_seconds("mail: interval", interval, may_be_zero=True)
+        context = context_of(secure, tls, ca_file)
         super().__init__("mail", capacity)
         self.mailhost, self.mailport, self.timeout = host, port, timeout
         self.fromaddr, self.toaddrs, self.subject = fromaddr, recipients, subject
@@ -106,7 +109,11 @@ class TlsSMTPHandler(SinkHandler, SMTPHandler):
         self.setFormatter(message_formatter())
 
     def _forget_deliveries(self) -> None:
+        from .stragglers import Stragglers  # noqa: PLC0415
+
         self._bound.forget_parent()
+        self._stragglers = Stragglers()
+        self._in_doubt: _Draft | None = None
         self._not_until = float("-inf")
         self._dropped_told = 0
         self._refused_told: frozenset[str] = frozenset()
@@ -120,24 +127,56 @@ class TlsSMTPHandler(SinkHandler, SMTPHandler):
 
     def deliver(self, records: list[logging.LogRecord]) -> int:
         """Send one mail about as many of the records as it can hold."""
-        from .smtp import TooLarge, hand_in  # noqa: PLC0415
+        from .smtp import InDoubt, TooLarge  # noqa: PLC0415
 
-        dropped = self.counts.dropped
-        letter, size = self._letter(records, dropped - self._dropped_told)
+        draft = self._draft_of(records)
         try:
-            refused = hand_in(self._account(), letter, self._bound)
-        except TooLarge as error:
-            if letter.count == 1:
-                raise Refused(str(error)) from None
-            self._largest = size // 2
-            raise Undelivered(f"{error}; smaller ones follow") from None
-        except Refused:
-            self._begin_interval()
+            refused = self._hand_in(draft.letter)
+        except InDoubt:
+            self._in_doubt = draft
             raise
+        except (TooLarge, Refused) as error:
+            self._in_doubt = None
+            self._begin_interval()
+            raise (self._divide(draft, error) if isinstance(error, TooLarge) else error) from None
         self._begin_interval()
-        self._dropped_told = dropped
+        self._note(draft, refused)
+        return draft.letter.count
+
+    def _hand_in(self, letter: Letter) -> dict[str, str]:
+        from .smtp import hand_in  # noqa: PLC0415
+
+        return hand_in(self._account(), letter, self._bound)
+
+    def _divide(self, draft: _Draft, error: TooLarge) -> Exception:
+        if draft.letter.count == 1:
+            return Refused(str(error)) if error.for_ever else error
+        if not error.for_ever and draft.size <= _LEAST_LARGEST:
+            return error
+        half = draft.size // 2
+        self._largest = half if error.for_ever else max(half, _LEAST_LARGEST)
+        return Undelivered(f"{error}; smaller ones follow")
+
+    def _note(self, draft: _Draft, refused: dict[str, str]) -> None:
+        self._in_doubt = None
+        self._dropped_told = draft.dropped
+        self._largest = min(2 * self._largest, _LARGEST_MAIL)
         self._tell_refused(refused)
-        return letter.count
+        # In this order: what was refused just now is not tried again at once.
+        self.chores()
+        self._tell_given_up(self._stragglers.add(draft.letter, refused))
+
+    def idle(self) -> float | None:
+        """Return the seconds until a mail is due for those who do not have it yet."""
+        return self._stragglers.due()
+
+    def chores(self) -> None:
+        """Try again to mail those who could not get one, if it is time."""
+        self._tell_given_up(self._stragglers.serve(self._hand_in))
+
+    def _tell_given_up(self, given_up: Iterable[tuple[str, str]]) -> None:
+        for name, words in given_up:
+            self._warn("%s gives up a mail for %s: %s", name, words)
 
     def _begin_interval(self) -> None:
         self._not_until = time.monotonic() + self._interval
@@ -159,12 +198,23 @@ class TlsSMTPHandler(SinkHandler, SMTPHandler):
         # From the attributes, which are documented: they may have been changed meanwhile.
         username, password = self.username, self.password
         if username is not None:
-            _hide(username, password)
-        port = self.mailport or _PORTS[self._tls]
+            hide_login(username, password)
+        port = self.mailport or PORTS[self._tls]
         return Account(
             self.mailhost, port, self._tls, self._context,
             username, password, self.timeout, self.delivery_limit,
         )  # fmt: skip
+
+    def _draft_of(self, records: list[logging.LogRecord]) -> _Draft:
+        kept = self._in_doubt
+        # The server may have it: only the same mail again, not the same text in another one, lets
+        # those who read it see one.
+        if kept and records[: len(kept.records)] == kept.records:
+            return kept
+        self._in_doubt = None
+        dropped = self.counts.dropped
+        letter, size = self._letter(records, dropped - self._dropped_told)
+        return _Draft(letter, records[: letter.count], size, dropped)
 
     def _letter(self, records: list[logging.LogRecord], lost: int) -> tuple[Letter, int]:
         from .letters import compose, headline, worst  # noqa: PLC0415
@@ -199,104 +249,7 @@ class TlsSMTPHandler(SinkHandler, SMTPHandler):
         news = refused.keys() - self._refused_told
         self._refused_told = frozenset(refused)
         for name in sorted(news):
-            logger.warning(
-                "%s does not reach %s, but the others: %s",
-                self.title, name, refused[name], extra={ABOUT: id(self)},
-            )  # fmt: skip
+            self._warn("%s does not reach %s, but the others: %s", name, refused[name])
 
-
-def _place(mailhost: str | tuple[str, int], tls: str) -> tuple[str, int]:
-    if tls not in _MODES:
-        raise ConfigError(f"mail: tls = {tls!r} must be one of {', '.join(_MODES)}")
-    host, port = (mailhost, _PORTS[tls]) if isinstance(mailhost, str) else mailhost
-    if not isinstance(host, str) or not host or not host.isprintable() or " " in host:
-        raise ConfigError(f"mail: host {host!r} must be a name or an address")
-    if not isinstance(port, int) or not 0 < port <= _MOST_PORT:
-        raise ConfigError(f"mail: port {port!r} must be between 1 and {_MOST_PORT}")
-    return host, port
-
-
-def _login(credentials: Sequence[str] | None, tls: str) -> tuple[str | None, str]:
-    if not credentials:
-        return None, ""
-    if len(credentials) != _PAIR or not all(map(_usable, credentials)):
-        raise ConfigError("mail: credentials must be user name and password, one line of text each")
-    username, password = credentials
-    _hide(username, password)
-    if tls == "off":
-        raise ConfigError('mail: with tls="off" the password would be sent in clear: use TLS')
-    return username, password
-
-
-def _usable(text: object) -> bool:
-    return isinstance(text, str) and text != "" and text.isprintable()
-
-
-def _hide(username: str, password: str) -> None:
-    hide(password)
-    hide(f"\0{username}\0{password}")  # in base64, what AUTH PLAIN sends
-    hide(base64.b64encode(username.encode()).decode())  # AUTH LOGIN
-
-
-def _checked(fromaddr: str, toaddrs: str | Sequence[str]) -> list[str]:
-    from .letters import address, addresses  # noqa: PLC0415
-
-    address(fromaddr)
-    return [str(one) for one in addresses(toaddrs)]
-
-
-def _check_seconds(**values: float) -> None:
-    for name, value in values.items():
-        is_number = isinstance(value, (int, float)) and math.isfinite(value)
-        if not is_number or value < 0 or (name == "timeout" and value == 0):
-            raise ConfigError(f"mail: {name} = {value!r} must be a positive number of seconds")
-
-
-def _context(secure: Any, tls: str, ca_file: str | None) -> ssl.SSLContext | None:
-    import ssl  # noqa: PLC0415
-
-    if tls == "off":
-        if secure is not None or ca_file is not None:
-            raise ConfigError('mail: tls="off" leaves no use for secure and ca_file')
-        return None
-    given = secure if isinstance(secure, (list, tuple)) else [secure] if secure is not None else []
-    contexts = [one for one in given if isinstance(one, ssl.SSLContext)]
-    files = [one for one in given if one and not isinstance(one, ssl.SSLContext)]
-    if len(contexts) > 1 or len(files) > _PAIR or not all(map(_is_path, files)):
-        raise ConfigError(
-            "mail: secure must be None, (), (keyfile, certfile), (file with both,)"
-            " or an ssl.SSLContext"
-        )
-    context = _verifying(contexts[0], ca_file) if contexts else tls_context(ca_file)
-    if files:
-        _identify(context, files[0], files[-1])
-    return context
-
-
-def _is_path(value: object) -> bool:
-    return isinstance(value, (str, os.PathLike))
-
-
-def _verifying(context: ssl.SSLContext, ca_file: str | None) -> ssl.SSLContext:
-    import ssl  # noqa: PLC0415
-
-    if ca_file is not None:
-        raise ConfigError("mail: give either ca_file or an ssl.SSLContext that knows it")
-    is_new = context.minimum_version >= ssl.TLSVersion.TLSv1_2
-    if context.verify_mode != ssl.CERT_REQUIRED or not context.check_hostname or not is_new:
-        raise ConfigError(
-            "mail: the ssl.SSLContext must verify certificate and host name, with TLS 1.2 or"
-            " later: make it by ssl.create_default_context()"
-        )
-    return context
-
-
-def _identify(context: ssl.SSLContext, key_file: Any, certificate_file: Any) -> None:
-    try:
-        # Without a password, one would be asked for at the terminal, where nobody may be.
-        context.load_cert_chain(certificate_file, key_file, password="")
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"mail: secure: {key_file} and {certificate_file} are not a key and its certificate"
-            f" in PEM, without a pass phrase: {error}"
-        ) from error
+    def _warn(self, text: str, name: str, words: str) -> None:
+        logger.warning(text, self.title, name, words, extra={ABOUT: id(self)})

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 import logging
-import math
 import re
 import time
 import urllib.parse
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from ..exceptions import ConfigError
-from .bounded import LONGEST_WORDS, Bound, Undelivered, keep_bound, network_reason, tls_context
+from .bounded import (
+    LONGEST_WORDS,
+    Bound,
+    Undelivered,
+    check_seconds,
+    network_reason,
+    tls_context,
+)
 from .redaction import hide, redact
 from .rendering import message_formatter, render
 from .sink import Refused, SinkHandler, TryLater
 
 if TYPE_CHECKING:
-    from slack_sdk import WebClient, WebhookClient
+    from .slack_doors import Answer, TokenDoor, WebhookDoor
 
 _LONGEST_MESSAGE = 3500  # characters; Slack cuts from 4,000 on
 _LONGEST_RECORD = 3000  # characters
@@ -28,8 +33,10 @@ _APART = 1.0  # s; Slack takes one message per second and channel
 _PATIENCE = 30.0  # s, if Slack asks for patience and does not say how much
 _MOST_PATIENCE = 3600.0  # s
 _LEAST_PART = 8  # characters of an address's part that may be a secret by itself
-_OK, _TOO_MANY, _FAULT_OF_SLACK = 200, 429, 500
+_REDIRECTS, _TOO_MANY, _FAULT_OF_SLACK = range(300, 400), 429, 500
+_API = "https://slack.com/api/"
 _TOKEN = re.compile(r"xox[\w.-]+", re.ASCII)
+_MOVED = "check the address, and whether the network wants a login"
 _SAFE = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 # What Slack says of one message, which will not become better.
@@ -66,22 +73,6 @@ _ADVICE = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    """What Slack says of a message."""
-
-    status: int
-    error: str  #: Empty if the message is in the channel.
-    headers: Mapping[str, str]
-
-
-class _Door(Protocol):
-    """A way into Slack."""
-
-    def send(self, text: str) -> _Answer:
-        """Send a message."""
-
-
 class SlackHandler(SinkHandler):
     """Sends records to a Slack channel, without holding up those who log.
 
@@ -116,7 +107,9 @@ class SlackHandler(SinkHandler):
     ) -> None:
         # All checks come first: what fails here leaves no handler behind.
         bound = Bound()
-        door = _open_door(secret, channel, user, api_url, _means(timeout, ca_file, bound))
+        check_seconds("Slack: timeout", timeout)
+        address = _API if api_url is None else api_url
+        door = _open_door(secret, channel, user, address, timeout, ca_file, bound)
         super().__init__("Slack", capacity)
         self._bound, self._door = bound, door
         self._not_until = float("-inf")
@@ -131,7 +124,7 @@ class SlackHandler(SinkHandler):
         text, count = self._message(records)
         self._bound.begin(self.delivery_limit)
         try:
-            answer = self._door.send(text)
+            answer = self._door.say(text)
         except Exception as error:  # noqa: BLE001  (urllib and slack_sdk raise of many kinds)
             # Not `from error`: its text or its frames hold the secret.
             raise Undelivered(f"Slack: {network_reason(_cause(error))}") from None
@@ -171,88 +164,36 @@ class SlackHandler(SinkHandler):
         return text
 
 
-# How a message is to be shown: as it is, without links, mentions or pictures of its own.
-_PLAIN: dict[str, Any] = {
-    "mrkdwn": False,
-    "parse": "none",
-    "link_names": False,
-    "unfurl_links": False,
-    "unfurl_media": False,
-}
-
-
-class _TokenDoor:
-    """Sends with a token, into the channel that is asked for."""
-
-    def __init__(self, client: WebClient, channel: str, user: str) -> None:
-        self._client = client
-        self._fields = {"channel": channel, **_PLAIN, **({"username": user} if user else {})}
-
-    def send(self, text: str) -> _Answer:
-        """Send a message."""
-        from slack_sdk.errors import SlackApiError  # noqa: PLC0415
-
-        try:
-            self._client.chat_postMessage(text=text, **self._fields)
-        except SlackApiError as error:
-            response = error.response
-            said = str(response.get("error") or "no reason")
-            return _Answer(response.status_code, said, response.headers)
-        return _Answer(_OK, "", {})
-
-
-class _WebhookDoor:
-    """Sends to a webhook, into the channel that it belongs to."""
-
-    def __init__(self, client: WebhookClient, user: str) -> None:
-        self._client = client
-        self._fields = {**_PLAIN, **({"username": user} if user else {})}
-
-    def send(self, text: str) -> _Answer:
-        """Send a message."""
-        response = self._client.send_dict({"text": text, **self._fields})
-        body = response.body.strip()
-        # Not the status alone: whoever stands in between may say 200 with a page of its own.
-        is_taken = response.status_code == _OK and body == "ok"
-        return _Answer(
-            response.status_code, "" if is_taken else body or "nothing", response.headers
-        )
-
-
-def _means(timeout: float, ca_file: str | None, bound: Bound) -> dict[str, Any]:
-    """Return what both clients are made with."""
-    if not isinstance(timeout, (int, float)) or not math.isfinite(timeout) or timeout <= 0:
-        raise ConfigError(f"Slack: timeout = {timeout!r} must be a positive number of seconds")
-    context = tls_context(ca_file)
-    keep_bound(context, bound)
-    # slack_sdk logs addresses, which are secrets here, and every failure, which is told already.
-    silent = logging.Logger("slack_sdk", logging.CRITICAL + 1)
-    silent.disabled = True
-    return {"timeout": timeout, "ssl": context, "retry_handlers": [], "logger": silent}
-
-
 def _open_door(
-    secret: str, channel: str, user: str, api_url: str | None, means: dict[str, Any]
-) -> _Door:
+    secret: str,
+    channel: str,
+    user: str,
+    api_url: str,
+    timeout: float,
+    ca_file: str | None,
+    bound: Bound,
+) -> TokenDoor | WebhookDoor:
     try:
-        from slack_sdk import WebClient, WebhookClient  # noqa: PLC0415
+        import slack_sdk  # noqa: F401, PLC0415
     except ImportError as error:
         raise ConfigError(
             'Slack: slack_sdk is missing: pip install "lab_utils_mt[slack]"'
         ) from error
+    from .posting import Post  # noqa: PLC0415
+    from .slack_doors import TokenDoor, WebhookDoor  # noqa: PLC0415
+
     text = secret.strip() if isinstance(secret, str) else ""
+    post = Post(tls_context(ca_file), bound)
     if _TOKEN.fullmatch(text):
         hide(text)
         if not channel:
             raise ConfigError("Slack: with a token, channel must name where to write")
-        if api_url is not None:
-            _check_address(api_url, f"api_url {redact(api_url)!r}")
-            means = {**means, "base_url": api_url}
-        return _TokenDoor(WebClient(text, **means), channel, user)
+        _check_address(api_url, f"api_url {redact(api_url)!r}")
+        return TokenDoor(text, channel, user, api_url=api_url, timeout=timeout, post=post)
     if text.startswith(("https://", "http://")):
         _hide_address(text)
         _check_address(text, "the webhook's address")
-        return _WebhookDoor(WebhookClient(text, **means), user)
+        return WebhookDoor(text, user, timeout=timeout, post=post)
     raise ConfigError(
         "Slack: the secret is neither a token (xoxb-...) nor a webhook's address (https://...);"
         " it is not shown here"
@@ -295,12 +236,14 @@ def _cause(error: Exception) -> Exception:
     return reason if isinstance(reason, Exception) else error
 
 
-def _told(answer: _Answer, count: int) -> Exception:
+def _told(answer: Answer, count: int) -> Exception:
     said = redact(answer.error)[:LONGEST_WORDS]
     if answer.status == _TOO_MANY or answer.error in {"ratelimited", "rate_limited"}:
         return TryLater(_patience(answer.headers))
     if answer.error in _ABOUT_THE_MESSAGE:
         return Refused(f"Slack says {said}", count)
+    if answer.status in _REDIRECTS:
+        return Undelivered(f"Slack is redirected ({answer.status}): {_MOVED}")
     if answer.status >= _FAULT_OF_SLACK:
         return Undelivered(f"Slack has a fault of its own ({answer.status}: {said})")
     advice = _ADVICE.get(answer.error, "see Slack's documentation of this error")

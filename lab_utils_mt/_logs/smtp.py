@@ -4,7 +4,7 @@
 
     connect --> [TLS] --> EHLO --> [STARTTLS --> EHLO] --> [login] --> mail --> QUIT
 
-Each step has a time, and all of them together have one.
+Each step has a time, and all of them together have one; a reply has a length.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ import smtplib
 import socket
 import ssl
 
-from .bounded import LONGEST_WORDS, Bound, Undelivered, network_reason
+from .bounded import LONGEST_WORDS, Bound, Undelivered, connect, network_reason
 from .letters import Letter
 from .redaction import redact
 from .sink import Refused
 
 _CHUNK = 16384  # bytes that are sent between two looks at the clock
+_LONGEST_REPLY = 65536  # bytes
 _READY, _GOODBYE = 220, 221
 _LOGGED_IN = 235
 _PERMANENT = 500  # replies from here on are final
@@ -30,7 +31,20 @@ _TOO_LARGE = 552
 
 
 class TooLarge(Undelivered):
-    """The server does not take a mail of this size."""
+    """The server does not take a mail of this size; or its disk, or a mailbox, is full.
+
+    Args:
+        reason: Its words.
+        for_ever: Whether the mail is larger than the server says it takes.
+    """
+
+    def __init__(self, reason: str, for_ever: bool) -> None:
+        super().__init__(reason)
+        self.for_ever = for_ever
+
+
+class InDoubt(Undelivered):
+    """The connection broke after the mail, before the answer: the server may have it or not."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +71,7 @@ class _Ear(io.RawIOBase):
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        sock = self._session.limited()
-        return sock.recv_into(buffer)
+        return self._session.receive_into(buffer)
 
 
 class Session(smtplib.SMTP):
@@ -70,6 +83,8 @@ class Session(smtplib.SMTP):
         self._account = account
         self._bound = bound
         self._patience = account.timeout
+        self._unheard = 0  # bytes that the reply may still have
+        self.in_doubt = False
         bound.begin(account.limit)
 
     # --- within the bound ------------------------------------------------------------------
@@ -82,8 +97,17 @@ class Session(smtplib.SMTP):
         sock.settimeout(self._bound.left(self._patience))
         return sock
 
+    def receive_into(self, buffer: memoryview) -> int:
+        """Receive a part of a reply."""
+        if self._unheard <= 0:
+            raise OSError("its reply does not end")
+        count = self.limited().recv_into(buffer)
+        self._unheard -= count
+        return count
+
     def getreply(self) -> tuple[int, bytes]:
         """Read a reply."""
+        self._unheard = _LONGEST_REPLY
         if self.file is None:
             self.file = io.BufferedReader(_Ear(self))
         return super().getreply()
@@ -98,14 +122,23 @@ class Session(smtplib.SMTP):
     def data(self, msg: bytes | str) -> tuple[int, bytes]:  # type: ignore[override]
         """Send a mail's content. Filters may think about it: giving up early sends it twice."""
         self._patience = self._account.limit
-        return super().data(msg)
+        self.in_doubt = True
+        reply = super().data(msg)
+        self.in_doubt = False
+        return reply
+
+    @property
+    def most_size(self) -> int:
+        """The largest mail that the server says it takes, in bytes; 0 if it does not say."""
+        words = self.esmtp_features.get("size", "")
+        return int(words) if words.isdecimal() else 0
 
     # --- the steps -------------------------------------------------------------------------
 
     def open(self) -> None:
         """Connect, encrypt, log in."""
         account = self._account
-        self.sock = self._connected()
+        self.sock = connect(self._bound, (account.host, account.port), account.timeout)
         self.local_hostname = _own_name(self.sock)
         if account.tls == "implicit":
             self._encrypt()
@@ -115,23 +148,6 @@ class Session(smtplib.SMTP):
             self._start_tls()
         if account.username is not None:
             self._log_in(account.username, account.password)
-
-    def _connected(self) -> socket.socket:
-        first: OSError | None = None
-        account = self._account
-        found = socket.getaddrinfo(account.host, account.port, type=socket.SOCK_STREAM)
-        for family, kind, protocol, _, place in found:
-            sock = socket.socket(family, kind, protocol)
-            try:
-                self._bound.hold(sock)
-                sock.settimeout(self._bound.left(self._patience))
-                sock.connect(place)
-            except OSError as error:
-                sock.close()
-                first = first or error
-            else:
-                return sock
-        raise first or OSError("the name has no address")
 
     def _start_tls(self) -> None:
         if not self.has_extn("starttls"):
@@ -196,7 +212,8 @@ def hand_in(account: Account, letter: Letter, bound: Bound) -> dict[str, str]:
         The recipients that the server refuses, with its words; not all of them.
 
     Raises:
-        TooLarge: The mail is too large for the server.
+        TooLarge: The mail is too large for the server, at least now.
+        InDoubt: It may have the mail: hand in the very same one again.
         Refused: The server will never take this mail.
         Undelivered: It does not take it now.
     """
@@ -208,23 +225,25 @@ def hand_in(account: Account, letter: Letter, bound: Bound) -> dict[str, str]:
     except Undelivered as error:
         raise Undelivered(f"{account.host}:{account.port}: {error}") from None
     except (OSError, ValueError, smtplib.SMTPException) as error:
-        raise _told(error, account, letter) from None
+        # Not `from error`: its text or its frames may hold what was sent.
+        raise _told(error, session, account, letter) from None
     finally:
         bound.end()
         session.close()
     return {name: _words(reply) for name, reply in refused.items()}
 
 
-def _told(error: Exception, account: Account, letter: Letter) -> Exception:
+def _told(error: Exception, session: Session, account: Account, letter: Letter) -> Exception:
     where = f"{account.host}:{account.port}"
     if isinstance(error, (smtplib.SMTPDataError, smtplib.SMTPSenderRefused)):
         text = f"{where} refuses the mail: {_code_and_words(error)}"
         if error.smtp_code == _TOO_LARGE:
-            return TooLarge(text)
+            return TooLarge(text, for_ever=0 < session.most_size < len(letter.content))
         if error.smtp_code >= _PERMANENT and isinstance(error, smtplib.SMTPDataError):
             return Refused(text, letter.count)
-    # Not as `from error`: its text or its frames may hold what was sent.
-    return Undelivered(f"{where}{_reason(error, account)}")
+    is_answer = isinstance(error, smtplib.SMTPResponseException)
+    kind = InDoubt if session.in_doubt and not is_answer else Undelivered
+    return kind(f"{where}{_reason(error, account)}")
 
 
 def _reason(error: Exception, account: Account) -> str:

@@ -67,7 +67,7 @@ class MailServer:
     """An SMTP server. Begin and end with ``with``; may be stopped and started on its port.
 
     ``answers`` says how a command fares: ``{"DATA": "554 no"}``; ``"RCPT"`` may be followed by an
-    address; an empty answer hangs up.
+    address; an empty answer hangs up. So many as ``unconfirmed`` says are taken without a word.
     """
 
     def __init__(
@@ -76,7 +76,10 @@ class MailServer:
         *,
         login: tuple[str, str] | None = (USER, PASSWORD),
         certificate: trustme.LeafCert | None = None,
+        most_size: int = 33_554_432,
     ) -> None:
+        self.most_size = most_size
+        self.unconfirmed = 0
         self.mails: list[Mail] = []
         self.answers: dict[str, str] = {}
         self.greetings: list[str] = []
@@ -190,6 +193,9 @@ class MailServer:
             user = session.auth_data if session.authenticated else None
             mail = Mail(envelope.mail_from, envelope.rcpt_tos, envelope.content, secure, user)
             self.mails.append(mail)
+            if self.unconfirmed:
+                self.unconfirmed -= 1
+                server.transport.abort()
         return answer
 
     async def handle_QUIT(self, server: SMTP, session: Any, envelope: Any) -> str:
@@ -205,6 +211,7 @@ class _Connection(SMTP):
         super().__init__(
             owner,
             hostname="mail.test",
+            data_size_limit=owner.most_size,
             tls_context=owner._context if owner._tls == "starttls" else None,
             authenticator=owner.authenticate,
             auth_require_tls=owner._tls == "starttls",
@@ -238,6 +245,15 @@ class _Request(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text.encode())
 
+    def do_GET(self) -> None:
+        """Note who comes by a redirect, or takes this for a proxy."""
+        self.server.visits.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b'{"ok": true}')
+
+    do_CONNECT = do_GET
+
     def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
@@ -254,6 +270,7 @@ class SlackServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Request)
         self.messages: list[dict[str, Any]] = []
         self.bodies: list[bytes] = []
+        self.visits: list[str] = []
         self.script: deque[tuple[int, str, dict[str, str]]] = deque()
         self.port: int = self.server_address[1]
         self._scheme = "https" if secure else "http"

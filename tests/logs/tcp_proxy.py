@@ -1,4 +1,7 @@
-"""A line to any server on TCP that can be made bad: the same faults for mail, Slack and alarms."""
+"""A line to any server on TCP that can be made bad: the same faults for mail, Slack and alarms.
+
+And a server that never ends what it says.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import contextlib
 import socket
 import struct
 import threading
+from collections.abc import Iterator
 
 from daemons import wait_until
 
@@ -155,3 +159,51 @@ class TcpProxy:
                 target.sendall(data)
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+class Talker:
+    """Says something to whoever connects, and then one piece after the other, for ever."""
+
+    def __init__(self, begin: bytes, piece: bytes, every: float) -> None:
+        self._begin, self._piece, self._every = begin, piece, every
+        self._door = bound_socket()
+        self._door.listen(100)
+        self._door.settimeout(_TICK)
+        self.port: int = self._door.getsockname()[1]
+        self.said = 0  # bytes
+        self._ending = threading.Event()
+        self._threads = [threading.Thread(target=self._attend, name="talker")]
+        self._threads[0].start()
+
+    def _attend(self) -> None:
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                sock = self._door.accept()[0]
+                thread = threading.Thread(target=self._talk, args=(sock,), name="talker")
+                self._threads.append(thread)
+                thread.start()
+
+    def _talk(self, sock: socket.socket) -> None:
+        sock.settimeout(_TICK)
+        with sock, contextlib.suppress(ConnectionError):
+            sock.sendall(self._begin)
+            while not self._ending.wait(self._every):
+                with contextlib.suppress(TimeoutError):
+                    self.said += sock.send(self._piece)
+
+    def close(self) -> None:
+        """Fall silent."""
+        self._ending.set()
+        for thread in self._threads:  # the first one makes the others
+            thread.join()
+        self._door.close()
+
+
+@contextlib.contextmanager
+def talking(begin: bytes, piece: bytes, every: float = 0.0) -> Iterator[Talker]:
+    """Run a server that says a beginning, and a piece every so many seconds."""
+    talker = Talker(begin, piece, every)
+    try:
+        yield talker
+    finally:
+        talker.close()

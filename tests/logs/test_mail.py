@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import datetime
 import email
 import email.policy
@@ -24,9 +23,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs.peers import MailServer, authority, ca_file, server_context
 from logs.sinks import await_counts, listening, logging_to
-from logs.tcp_proxy import DEAF, TcpProxy
+from logs.tcp_proxy import DEAF, TcpProxy, talking
 
-from lab_utils_mt._logs.letters import addresses
+from lab_utils_mt._logs import stragglers
+from lab_utils_mt._logs.letters import addresses, compose
 from lab_utils_mt._logs.mail import TlsSMTPHandler
 from lab_utils_mt._logs.redaction import redact
 from lab_utils_mt.exceptions import ConfigError, LabUtilsError
@@ -221,6 +221,8 @@ def test_a_client_certificate_is_shown(ca: str, tmp_path: Path) -> None:
         ({"toaddrs": ["a@b\r\nBcc: c@d"]}, "a@b\\r\\nBcc"),
         ({"toaddrs": ["<a@b> <c@d>"]}, "<a@b>"),
         ({"toaddrs": ["Jürg@b"]}, "Jürg@b"),
+        ({"toaddrs": ["=?utf-8?q?x=0D=0AX-Evil:_1?= <d@e.f>"]}, "X-Evil"),
+        ({"fromaddr": "=?utf-8?q?=0D=0AX-Evil:_1?=@e.f"}, "X-Evil"),
         ({"toaddrs": []}, "no recipient"),
         ({"mailhost": "mail host"}, "'mail host'"),
         ({"mailhost": ("h", 0)}, "port 0"),
@@ -229,7 +231,9 @@ def test_a_client_certificate_is_shown(ca: str, tmp_path: Path) -> None:
         ({"ca_file": "/none/ca.pem"}, "/none/ca.pem"),
         ({"secure": (), "tls": "off"}, "no use"),
         ({"interval": -1.0}, "interval"),
+        ({"interval": float("nan")}, "interval"),
         ({"timeout": 0.0}, "timeout"),
+        ({"timeout": "5"}, "timeout"),
     ],
 )
 def test_what_cannot_work_is_refused(options: dict[str, Any], told: str) -> None:
@@ -337,19 +341,64 @@ def test_long_records_are_cut_and_large_mails_divided(server: MailServer, ca: st
     assert len(line) < 10_200
 
 
-def test_a_mail_that_is_too_large_for_the_server_is_divided(server: MailServer, ca: str) -> None:
+def test_a_mail_that_is_too_large_for_the_server_is_divided(ca: str) -> None:
     """Until single records are refused; nothing blocks the queue for ever."""
-    server.answers["DATA"] = "552 5.3.4 too large"
-    with listening() as heard:
+    with MailServer(most_size=4000) as server, listening() as heard:
         handler = mail_handler(server.port, ca)
         with logging_to(handler) as log:
-            for number in range(4):
-                log.info("event %d", number)
-            await_counts(handler, dropped=4)
-            del server.answers["DATA"]
-            log.info("again")
-            await_counts(handler, sent=1)
+            log.info("too large %s", "x" * 8000)
+            for number in range(40):
+                log.info("event %d %s", number, "x" * 200)
+            await_counts(handler, sent=40, dropped=1)
     assert any("refuses what is logged" in report for report in heard)
+    assert all(len(mail.content) <= 4000 for mail in server.mails)
+    assert len(server.mails) < 40
+
+
+def test_a_full_mailbox_costs_no_record(server: MailServer, ca: str) -> None:
+    """It is told by the number of a mail that is too large. Then a storm is one mail again."""
+    server.answers["DATA"] = "552 5.2.2 mailbox full"
+    with listening() as heard, logging_to(handler := mail_handler(server.port, ca)) as log:
+        log.info("first")
+        wait_until(lambda: heard, "the report")
+        for number in range(60):
+            log.info("event %d", number)
+        greeted = len(server.greetings)
+        wait_until(lambda: len(server.greetings) > greeted + 4, "more attempts")
+        await_counts(handler, queued=61, dropped=0)
+        server.answers.clear()
+        await_counts(handler, sent=61, dropped=0)
+    assert len(server.mails) <= 2
+    assert "mailbox full" in heard[0]
+
+
+def test_a_full_mailbox_is_asked_once_per_interval(server: MailServer, ca: str) -> None:
+    """As with any other mail."""
+    server.answers["DATA"] = "552 5.2.2 mailbox full"
+    with listening() as heard:
+        handler = mail_handler(server.port, ca, interval=600.0)
+        with logging_to(handler) as log:
+            log.info("first")
+            wait_until(lambda: heard, "the report")
+            assert handler.pause() > 500.0
+
+
+def test_a_refused_size_is_forgotten_after_success(server: MailServer, ca: str) -> None:
+    """Mails were small for a while; then they may be large again."""
+    with logging_to(handler := mail_handler(server.port, ca, interval=600.0)) as log:
+        log.info("first")
+        first_mail(server)
+        server.answers["DATA"] = "552 5.3.4 too large"
+        for _ in range(100):
+            log.info("event %s", "x" * 5000)
+        for _ in range(12):
+            handler.flush()
+        assert 20_000 <= handler._largest < 300_000
+        server.answers.clear()
+        while handler.counts.queued:
+            handler.flush()
+        await_counts(handler, sent=101, dropped=0)
+        assert handler._largest > 300_000
 
 
 # --- what the server says ------------------------------------------------------------------------
@@ -412,6 +461,69 @@ def test_one_good_recipient_is_enough(server: MailServer, ca: str) -> None:
     assert server.mails[0].recipients == [RECIPIENT]
 
 
+@pytest.fixture
+def for_two(server: MailServer, ca: str) -> TlsSMTPHandler:
+    """Return a handler with two recipients, of whom one must wait."""
+    server.answers["RCPT slow@lab.example"] = "451 4.7.1 greylisted"
+    handler = mail_handler(server.port, ca)
+    handler.toaddrs = ["slow@lab.example", RECIPIENT]
+    return handler
+
+
+def test_a_recipient_who_must_wait_gets_the_mail_later(
+    server: MailServer, for_two: TlsSMTPHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The very same, and the others once only; no further record has to come for that."""
+    monkeypatch.setattr(stragglers, "APART", 0.1)
+    with listening() as heard, logging_to(for_two) as log:
+        log.info("one")
+        await_counts(for_two, sent=1)
+        log.info("two")
+        await_counts(for_two, sent=2)
+        server.answers.clear()
+        wait_until(lambda: len(server.mails) == 4, "the mails that waited")
+    to_slow = [mail for mail in server.mails if "slow@lab.example" in mail.recipients]
+    assert [mail.text.split()[-1] for mail in to_slow] == ["one", "two"]
+    both = [mail for mail in server.mails if mail.text.endswith(" one\n")]
+    assert [mail.recipients for mail in both] == [[RECIPIENT], ["slow@lab.example"]]
+    assert len({mail.message["Message-ID"] for mail in both}) == 1
+    assert len(heard) == 1
+
+
+def test_a_recipient_who_waits_too_long_is_given_up(
+    server: MailServer, for_two: TlsSMTPHandler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that is told; so it is if too many mails wait."""
+    monkeypatch.setattr(stragglers, "APART", 0.1)
+    monkeypatch.setattr(stragglers, "MOST", 2)
+    with listening() as heard, logging_to(for_two) as log:
+        for number in range(3):
+            log.info("event %d", number)
+            await_counts(for_two, sent=number + 1)
+        wait_until(lambda: "too many mails wait" in heard[-1], "the report")
+        monkeypatch.setattr(stragglers, "LONGEST", 0.0)
+        log.info("last")
+        await_counts(for_two, sent=4)
+        wait_until(lambda: "greylisted" in heard[-1], "the report")
+        assert for_two.status().endswith("ok")
+    assert "gives up a mail for slow@lab.example" in heard[-1]
+    assert len(server.mails) == 4
+
+
+def test_a_mail_whose_confirmation_is_lost_stays_the_same(server: MailServer, ca: str) -> None:
+    """So that who has it twice can tell."""
+    server.unconfirmed = 2
+    with listening() as heard, logging_to(handler := mail_handler(server.port, ca)) as log:
+        log.info("one")
+        wait_until(lambda: heard, "the report")
+        log.info("two")
+        await_counts(handler, sent=2)
+    assert len({mail.content for mail in server.mails[:3]}) == 1
+    assert server.mails[3].message["Message-ID"] != server.mails[0].message["Message-ID"]
+    assert server.mails[3].text.endswith(" two\n")
+    assert len(server.mails) == 4
+
+
 def test_a_server_that_hangs_up_instead_of_saying_goodbye(server: MailServer, ca: str) -> None:
     """The mail is delivered, and not sent again."""
     server.answers["QUIT"] = ""
@@ -442,13 +554,27 @@ def test_a_server_that_restarts_gets_what_waited(server: MailServer, ca: str) ->
 
 def test_a_dripping_server_does_not_hold_a_mail_for_ever(ca: str) -> None:
     """Each byte comes in time, and all of them never end."""
-    with dripping() as port, listening() as heard:
-        handler = mail_handler(port, ca, timeout=5.0)
+    with talking(b"2", b"2", 0.02) as peer, listening() as heard:
+        handler = mail_handler(peer.port, ca, timeout=5.0)
         handler.delivery_limit = 0.5
         with logging_to(handler) as log:
             log.info("one")
             wait_until(lambda: heard, "the report")
     assert "no answer in time" in heard[0]
+
+
+def test_a_reply_without_end_is_not_read(ca: str) -> None:
+    """Not until the memory is full."""
+    line = b"250-" + b"x" * 1000 + b"\r\n"
+    with (
+        talking(b"220 hello\r\n", line * 64) as peer,
+        listening() as heard,
+        logging_to(mail_handler(peer.port, ca)) as log,
+    ):
+        log.info("one")
+        wait_until(lambda: heard, "the report")
+        assert peer.said < 50_000_000  # what the system takes on the way
+    assert "does not end" in heard[0]
 
 
 @pytest.mark.parametrize("tls", ["starttls", "implicit"])
@@ -467,36 +593,6 @@ def test_close_is_bounded_while_the_server_is_deaf(tls: str, ca: str) -> None:
             wait_until(lambda: not thread.is_alive(), "the end of the thread")
         assert handler.counts.dropped == 1
         proxy.close()
-
-
-@contextlib.contextmanager
-def dripping() -> Iterator[int]:
-    """Run a server that sends one byte of an endless greeting now and then."""
-    import socket
-    import threading
-
-    ending = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as door:
-        door.settimeout(0.02)
-
-        def drip() -> None:
-            lines: list[socket.socket] = []
-            while not ending.wait(0.02):
-                with contextlib.suppress(TimeoutError):
-                    lines.append(door.accept()[0])
-                for line in lines:
-                    with contextlib.suppress(OSError):
-                        line.send(b"2")
-            for line in lines:
-                line.close()
-
-        thread = threading.Thread(target=drip)
-        thread.start()
-        try:
-            yield door.getsockname()[1]
-        finally:
-            ending.set()
-            thread.join()
 
 
 # --- hostile text --------------------------------------------------------------------------------
@@ -539,6 +635,36 @@ def test_a_subject_from_a_client_adds_no_header(server: MailServer, ca: str) -> 
     assert_harmless(mail.content)
     assert mail.message["Subject"].startswith("ERROR: hot\\r\\nBcc: spy")
     assert mail.text.count("\n") == 1
+
+
+def test_an_encoded_word_from_a_client_stays_one(server: MailServer, ca: str) -> None:
+    """The library decodes what stands in a subject: line ends, recipients, another body."""
+    attempt = (
+        "=?utf-8?q?x=0D=0ABcc:_spy@elsewhere.example=0D=0AContent-Type:_text/html=0D=0A=0D=0A"
+        "<b>pay=1B=00</b>?="
+    )
+    handler = Subjects(
+        ("127.0.0.1", server.port), SENDER, RECIPIENT, "s", (USER, PASSWORD), ca_file=ca
+    )
+    with logging_to(handler) as log:
+        log.error(attempt)
+        mail = first_mail(server)
+    assert mail.recipients == [RECIPIENT]
+    assert_harmless(mail.content)
+    assert mail.message["Subject"] == "ERROR: " + attempt.replace("=?", "= ?")
+
+
+PIECES = [
+    "=?", "?=", "utf-8", "q", "?", "b", "=0D=0A", "X-Evil:", "_", " ", "=", "ä", "\x1b", "\r\n",
+    "=?utf-8?q?a=0D=0AX-Evil:_1?=", "=?utf-8?b?DQpYLUV2aWw6IDE=?=", "=?utf-8?q?=E2=80=AE=1B?=",
+]  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=40))
+def test_no_pieces_of_encoded_words_make_a_header(pieces: list[str]) -> None:
+    """However they are put together, and folded."""
+    assert_harmless(compose(SENDER, [RECIPIENT], "".join(pieces), "text\n", 1).content)
 
 
 def test_recipients_that_are_changed_later_are_checked_too(server: MailServer, ca: str) -> None:

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from logs.peers import SlackServer, ca_file
 from logs.sinks import await_counts, listening, logging_to
-from logs.tcp_proxy import DEAF, TcpProxy
+from logs.tcp_proxy import DEAF, TcpProxy, talking
 
 from lab_utils_mt._logs import slack as slack_module
 from lab_utils_mt._logs.redaction import redact
@@ -227,6 +227,60 @@ def test_a_certificate_that_proves_nothing_is_refused(way: str) -> None:
     assert "certificate cannot be trusted" in heard[0]
 
 
+# --- other hosts ---------------------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed(way: str, status: int, server: SlackServer) -> None:
+    """Whoever sends one would get the token, and could say that the alarm has arrived."""
+    with SlackServer() as other, listening() as heard:
+        place = other.url(WEBHOOK_PATH).replace("127.0.0.1", "localhost")
+        server.script.append((status, '{"ok": true}', {"Location": place}))
+        with logging_to(handler := slack_handler(way, server)) as log:
+            log.critical("quench")
+            await_counts(handler, sent=1)
+            wait_until(lambda: len(heard) == 2, "both reports")
+        assert other.visits == other.messages == []
+    assert f"is redirected ({status}): check the address" in heard[0]
+    assert len(server.messages) == 1
+
+
+@WAYS
+@pytest.mark.parametrize("name", ["http_proxy", "HTTP_PROXY", "all_proxy"])
+def test_what_is_not_encrypted_goes_to_no_proxy(
+    way: str, name: str, server: SlackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for this machine only."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with SlackServer() as proxy:
+        monkeypatch.setenv(name, proxy.url(""))
+        with logging_to(handler := slack_handler(way, server)) as log:
+            log.critical("quench")
+            await_counts(handler, sent=1)
+        assert proxy.visits == proxy.bodies == []
+    assert len(server.messages) == 1
+
+
+@WAYS
+def test_a_proxy_sees_only_the_name_of_the_host(
+    way: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Of an https address; and what it may say instead of making the connection is no success."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with SlackServer() as proxy, SlackServer(secure=True) as server, listening() as heard:
+        monkeypatch.setenv("https_proxy", proxy.url(""))
+        handler = slack_handler(way, server, ca_file=ca_file(tmp_path), timeout=0.5)
+        with logging_to(handler) as log:
+            log.critical("quench")
+            wait_until(lambda: heard, "the report")
+            await_counts(handler, queued=1)
+        assert set(proxy.visits) == {f"127.0.0.1:{server.port}"}
+        assert proxy.bodies == server.bodies == []
+
+
 # --- what is refused at the start ----------------------------------------------------------------
 
 
@@ -244,7 +298,9 @@ def test_a_certificate_that_proves_nothing_is_refused(way: str) -> None:
         ("https://u:canary@hooks.slack.com/services/T/B/c", {}, "no user"),
         ("https://hooks.slack.com/services/T/B/canary\tcanary", {}, "characters"),
         (TOKEN, {"ca_file": "/none/ca.pem"}, "/none/ca.pem"),
+        (TOKEN, {"api_url": ""}, "host"),
         (TOKEN, {"timeout": 0.0}, "timeout"),
+        (TOKEN, {"timeout": float("inf")}, "timeout"),
     ],
 )
 def test_what_cannot_work_is_refused(secret: str, options: dict[str, Any], told: str) -> None:
@@ -263,6 +319,46 @@ def test_without_slack_sdk_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 
 # --- time and secrets ----------------------------------------------------------------------------
+
+
+@WAYS
+@pytest.mark.parametrize("place", ["server", "proxy"])
+def test_a_dripping_server_does_not_hold_a_message_for_ever(
+    way: str, place: str, server: SlackServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a proxy: each byte comes in time, and all of them never end."""
+    with talking(b"H", b"T", 0.02) as peer, listening() as heard:
+        if place == "proxy":
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{peer.port}")
+            server._scheme = "https"
+        handler = slack_handler(way, server, port=peer.port, timeout=5.0)
+        handler.delivery_limit = 0.5
+        with logging_to(handler) as log:
+            log.info("one")
+            wait_until(lambda: heard, "the report")
+            handler.delivery_limit = 3600.0
+            wait_until(lambda: handler._bound._end - time.monotonic() > 60, "another attempt")
+            thread = handler._thread
+            handler.flush_timeout = 0.1
+            handler.close()
+            assert thread is not None
+            wait_until(lambda: not thread.is_alive(), "the end of the thread")
+    assert "no answer in time" in heard[0]
+
+
+@WAYS
+def test_an_answer_without_end_is_not_read(way: str, server: SlackServer) -> None:
+    """Not until the memory is full."""
+    with (
+        talking(b"HTTP/1.0 200 OK\r\n\r\n", b"x" * 100_000) as peer,
+        listening() as heard,
+        logging_to(slack_handler(way, server, port=peer.port)) as log,
+    ):
+        log.info("one")
+        wait_until(lambda: heard, "the report")
+        assert peer.said < 50_000_000  # what the system takes on the way
 
 
 @WAYS
