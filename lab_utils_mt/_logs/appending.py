@@ -81,7 +81,7 @@ class AppendingFile(io.FileIO):
         if size == len(data):
             self._is_end_known = True
             return len(block)
-        count = _whole_lines(block, size - len(start))
+        count = whole_lines(block, size - len(start))
         if not count:
             raise OSError(errno.ENOSPC, "a line was not written to its end", str(self._path))
         return count
@@ -118,7 +118,7 @@ def _blocks(lines: list[bytes]) -> Iterator[list[bytes]]:
         yield block
 
 
-def _whole_lines(block: list[bytes], size: int) -> int:
+def whole_lines(block: list[bytes], size: int) -> int:
     """Return how many lines ``size`` bytes hold, each with its newline."""
     for count, line in enumerate(block):
         size -= len(line) + 1

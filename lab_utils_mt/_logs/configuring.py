@@ -12,15 +12,17 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import threading
 from collections.abc import Mapping
 
 from ..exceptions import ConfigError
 from . import living
+from .files import PlainFormatter
 from .intake import Intake
 from .logger import set_default_name
 from .plan import Kind, Plan, default_plan, read_plan
-from .settings import level_of
+from .settings import HIGHEST_LEVEL, level_of
 from .sink import SinkHandler
 
 logger = logging.getLogger("lab_utils_mt.logging")
@@ -37,9 +39,9 @@ class _Setup:
     levels_before: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
-# Serialises configure() and unconfigure(), and guards _setup. Held while sinks are closed: nobody
-# but another configuration waits for it.
-_lock = threading.Lock()
+# Guards _setup, the root logger's handlers and the levels. Reentrant: a signal handler may
+# unconfigure while its thread is inside. Sinks are closed after letting go.
+_lock = threading.RLock()
 _setup = _Setup()
 _intake = Intake(())
 
@@ -69,14 +71,15 @@ def unconfigure() -> None:
     global _setup
     with _lock:
         old, _setup = _setup, _Setup()
-        # What is lost behind a network, the others can still tell.
-        living.close_all((sink for sink in old.sinks if not sink.is_local), _CLOSE_TIMEOUT)
-        for handler in old.handlers:
-            logging.getLogger().removeHandler(handler)
-        _set_levels(old.levels_before)
-        _intake.relieve(())
-        living.close_all(old.sinks, _CLOSE_TIMEOUT)
         set_default_name(None)
+    # What is lost behind a network, the others can still tell.
+    living.close_all((sink for sink in old.sinks if not sink.is_local), _CLOSE_TIMEOUT)
+    with _lock:
+        if not _setup.handlers:  # nobody has configured meanwhile
+            _replace_handlers(old.handlers, ())
+            _set_levels(old.levels_before)
+            _intake.relieve(())
+    living.close_all(old.sinks, _CLOSE_TIMEOUT)
 
 
 def _plan(config_file: str | None, further: dict[str, Kind]) -> Plan:
@@ -89,7 +92,11 @@ def _plan(config_file: str | None, further: dict[str, Kind]) -> Plan:
 
 
 def _level(level: int | str | None) -> int | None:
-    if level is None or (isinstance(level, int) and not isinstance(level, bool)):
+    if level is None:
+        return None
+    if isinstance(level, int) and not isinstance(level, bool):
+        if not 0 <= level <= HIGHEST_LEVEL:
+            raise ConfigError(f"argument: log_level must be between 0 and {HIGHEST_LEVEL}")
         return level
     try:
         return level_of(str(level))
@@ -99,27 +106,35 @@ def _level(level: int | str | None) -> int | None:
 
 def _put_into_force(plan: Plan, logger_name: str, app_level: int | None) -> None:
     global _setup  # noqa: PLW0603  (the process has one root logger)
-    root = logging.getLogger()
+    least = min((sink.level for sink in plan.sinks), default=logging.getLogger().level)
+    levels = {"": least, **plan.levels}
+    if app_level is not None:
+        levels["" if logger_name == "root" else logger_name] = app_level
     with _lock:
         old = _setup
-        _set_levels(old.levels_before)
-        levels = {"": min((sink.level for sink in plan.sinks), default=root.level), **plan.levels}
-        if app_level is not None:
-            levels["" if logger_name == "root" else logger_name] = app_level
-        before = {name: logging.getLogger(name).level for name in levels}
-        _set_levels(levels)
+        now = {name: logging.getLogger(name).level for name in levels}
+        before = {name: old.levels_before.get(name, now[name]) for name in levels}
         _intake.relieve(plan.sinks)
-        root.addHandler(_intake)  # if it is not there yet
-        for handler in set(old.handlers) - {_intake}:
-            root.removeHandler(handler)
+        _replace_handlers(old.handlers, (_intake,))
+        _set_levels({**old.levels_before, **levels})  # in one go: none is lower in between
         _setup = _Setup((_intake,), tuple(plan.sinks), before)
         set_default_name(logger_name)
-        living.close_all(old.sinks, _CLOSE_TIMEOUT)
+    living.close_all(old.sinks, _CLOSE_TIMEOUT)
+
+
+def _replace_handlers(old: tuple[logging.Handler, ...], new: tuple[logging.Handler, ...]) -> None:
+    root = logging.getLogger()
+    for handler in new:
+        root.addHandler(handler)  # if it is not there yet
+    for handler in old:
+        if handler not in new:
+            root.removeHandler(handler)
 
 
 def _set_levels(levels: Mapping[str, int]) -> None:
     for name, level in levels.items():
-        logging.getLogger(name).setLevel(level)
+        if logging.getLogger(name).level != level:
+            logging.getLogger(name).setLevel(level)
 
 
 def _fall_back(error: ConfigError) -> None:
@@ -131,6 +146,8 @@ def _fall_back(error: ConfigError) -> None:
             before = tuple(root.handlers)
             logging.basicConfig()
             added = tuple(handler for handler in root.handlers if handler not in before)
+            for handler in added:
+                handler.setFormatter(PlainFormatter(logging.BASIC_FORMAT))
             _setup = _Setup(added)
     logger.warning("logging could not be configured: %s", error)
 
@@ -150,3 +167,12 @@ def _described(sink: SinkHandler) -> str:
 
 def _told(faults: list[str]) -> str:
     return "; ".join(faults)
+
+
+def _in_child() -> None:
+    global _lock  # noqa: PLW0603  (the child's own: another thread may have held it)
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_child)

@@ -6,6 +6,7 @@ screen, with no record lost.
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, TextIO
 import colorama
 from colorama.ansi import CSI, AnsiBack, AnsiFore
 
+from .appending import whole_lines
 from .direct import DirectHandler
 from .line import LineFormatter, escape
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 else:
     _StreamHandler = logging.StreamHandler  # takes no parameter before Python 3.11
 
+_STANDARD = (1, 2)
 _LAYOUT = "%(asctime)s  %(name)-20s %(message)s"
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -77,6 +80,7 @@ class ConsoleHandler(DirectHandler, _StreamHandler):
     """Write records to a stream, with ``\\u03a9`` for what its encoding does not have."""
 
     title = "console"
+    _is_torn = False  # whether the last line was not written to its end
 
     def write_records(self, records: list[logging.LogRecord]) -> int:
         """Write records, all at once, and return how many.
@@ -85,19 +89,56 @@ class ConsoleHandler(DirectHandler, _StreamHandler):
             OSError: The stream does not take them; some of them may have been written.
             ValueError: The stream is closed.
         """
-        text = "".join(self.text_of(record) + self.terminator for record in records)
+        texts = [self.text_of(record) for record in records]
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        # The stream's own error handling stays: others print to it, too.
+        lines = [text.encode(encoding, "backslashreplace") for text in texts]
         self.acquire()
         try:
-            self.stream.write(self._as_far_as_it_can(text))
+            raw = _raw(self.stream)
+            if raw is not None:
+                return self._write_raw(raw, lines)
+            self.stream.write("".join(line.decode(encoding) + self.terminator for line in lines))
             self.flush()
         finally:
             self.release()
         return len(records)
 
-    def _as_far_as_it_can(self, text: str) -> str:
-        # The stream's own error handling stays: others print to it, too.
-        encoding = getattr(self.stream, "encoding", None)
-        return text.encode(encoding, "backslashreplace").decode(encoding) if encoding else text
+    def _write_raw(self, raw: io.FileIO, lines: list[bytes]) -> int:
+        self.stream.flush()  # what others printed comes first
+        start = b"\n" if self._is_torn else b""
+        data = start + b"".join(line + b"\n" for line in lines)
+        size, error = _written(raw, data)
+        if size:
+            self._is_torn = data[size - 1 : size] != b"\n"
+        count = whole_lines(lines, size - len(start))
+        if not count:
+            raise error or BlockingIOError("it takes nothing")
+        return count
+
+
+def _written(raw: io.FileIO, data: bytes) -> tuple[int, OSError | None]:
+    """Write as much as can be; return how many bytes that were, and why not all."""
+    size = 0
+    try:
+        while size < len(data) and (taken := raw.write(data[size:])):
+            size += taken
+    except OSError as error:
+        return size, error
+    return size, None
+
+
+def _raw(stream: TextIO) -> io.FileIO | None:
+    """Return what is below a standard stream, to know how much of a text it took.
+
+    The layers above keep what could not be written, and the lock of those who try: a full disk
+    would double lines, and a pipe that nobody reads would keep the program from ending.
+    """
+    buffer = getattr(stream, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves one layer out
+    if sys.platform == "win32" or not isinstance(raw, io.FileIO) or raw.closed:
+        return None  # Windows' console has encodings and newlines of its own
+    return raw if raw.fileno() in _STANDARD else None
 
 
 def console_handler(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from .health import ABOUT, age, explain, logger
 from .line import LineFormatter
+from .snapshot import finished
 
 _plain = LineFormatter("%(message)s")
 
@@ -42,7 +43,11 @@ class DirectHandler(logging.Handler):
         try:
             return self.format(record)
         except Exception as error:  # noqa: BLE001  (a user's formatter may do anything)
-            return f"{_plain.format(record)} (its formatter raises {type(error).__name__})"
+            reason = f"(its formatter raises {type(error).__name__})"
+        try:
+            return f"{_plain.format(finished(record))} {reason}"
+        except Exception:  # noqa: BLE001  (the record itself is not one)
+            return f"ERROR    a record that cannot be written {reason}"
 
     if not TYPE_CHECKING:  # its result was None before Python 3.12
 

@@ -19,6 +19,8 @@ class _Shift:
     A deque, as its methods are atomic: whoever logs takes no lock here.
     """
 
+    is_ours = True
+
     def __init__(self, sinks: Sequence[SinkHandler]) -> None:
         self.sinks = tuple(sinks)
         self.inside: deque[None] = deque()
@@ -31,8 +33,10 @@ class Intake(logging.Handler):
         sinks: Where records of their level go.
     """
 
+    is_ours = True
+
     def __init__(self, sinks: Sequence[SinkHandler]) -> None:
-        super().__init__(_least(sinks))
+        super().__init__()
         self._shift = _Shift(sinks)
 
     @property
@@ -48,7 +52,6 @@ class Intake(logging.Handler):
             patience: Seconds after which a thread that does not come to an end is left alone.
         """
         old, self._shift = self._shift, _Shift(sinks)
-        self.setLevel(_least(sinks))
         deadline = time.monotonic() + patience
         while old.inside and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -86,7 +89,3 @@ class Intake(logging.Handler):
     def flush(self) -> None:
         """Wait until the sinks have delivered what they can; bounded."""
         living.settle(self.sinks, living.time_left(SinkHandler.flush_timeout))
-
-
-def _least(sinks: Sequence[SinkHandler]) -> int:
-    return min((sink.level for sink in sinks), default=logging.CRITICAL)

@@ -16,6 +16,7 @@ import logging
 from .redaction import redact
 
 LEVEL_WIDTH = 9
+LONGEST = 100_000  # characters of a text
 CONTINUATION = "\n  | "
 
 
@@ -30,8 +31,8 @@ def escape(text: str) -> str:
 
 
 def copy_of(record: logging.LogRecord) -> logging.LogRecord:
-    """Return another record with the same fields; :func:`copy.copy` takes five times as long."""
-    own = logging.LogRecord.__new__(type(record))
+    """Return another record with the same fields, of the plain class: it does what we expect."""
+    own = logging.LogRecord.__new__(logging.LogRecord)
     own.__dict__.update(record.__dict__)
     return own
 
@@ -39,10 +40,17 @@ def copy_of(record: logging.LogRecord) -> logging.LogRecord:
 def message_of(record: logging.LogRecord) -> str:
     """Return a record's message; one whose arguments do not fit it is told as it was written."""
     try:
-        return record.getMessage()
+        return cut(record.getMessage())
     except Exception as error:  # noqa: BLE001  (a record is not lost for an argument's fault)
-        told = f"{_source(record.msg)} % {_source(record.args)}"
+        told = cut(f"{_source(record.msg)} % {_source(record.args)}")
         return f"{told} ({type(error).__name__}: the arguments do not fit)"
+
+
+def cut(text: str) -> str:
+    """Return a text of bounded length: a queue of records must not eat up the memory."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]} (cut: {len(text)} characters)"
 
 
 def _source(message: object) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 import threading
 import time
 import weakref
@@ -18,17 +19,21 @@ if TYPE_CHECKING:
     from .sink import SinkHandler
 
 EXIT_TIMEOUT = 3.0  # s
+_LEAST_FOR_LOCAL = 0.5  # s, to tell what the others have lost
+LAST_WORDS = 0.2  # s for threads to end once nothing holds them
 
 # Guards _sinks.
 _lock = threading.RLock()
 _sinks: weakref.WeakSet[SinkHandler] = weakref.WeakSet()
 _exit_deadline: float | None = None
+_watched = 0  # the child of multiprocessing whose end is watched
 
 
 def add(sink: SinkHandler) -> None:
     """Remember a sink until it is garbage."""
     with _lock:
         _sinks.add(sink)
+    _watch_the_end_of_a_process()
 
 
 def all_sinks() -> list[SinkHandler]:
@@ -44,11 +49,17 @@ def status_lines() -> list[str]:
     return ["logging:", *lines] if lines else []
 
 
-def time_left(timeout: float) -> float:
+def is_ending() -> bool:
+    """Tell whether the program is at its end."""
+    return _exit_deadline is not None
+
+
+def time_left(timeout: float, local: bool = False) -> float:
     """Return how long a sink may wait: less than usual when the program ends."""
     if _exit_deadline is None:
         return timeout
-    return min(timeout, max(0.0, _exit_deadline - time.monotonic()))
+    least = _LEAST_FOR_LOCAL if local else 0.0
+    return min(timeout, max(least, _exit_deadline - time.monotonic()))
 
 
 def settle(sinks: Iterable[SinkHandler], timeout: float) -> None:
@@ -69,7 +80,10 @@ def close_all(sinks: Iterable[SinkHandler], timeout: float) -> None:
         group = [sink for sink in sinks if sink.is_local is local]
         settle(group, deadline - time.monotonic())
         for sink in group:
-            sink.finish()
+            sink.stop()
+        last_words = time.monotonic() + LAST_WORDS
+        for sink in group:
+            sink.join(last_words - time.monotonic())
 
 
 def _at_exit() -> None:
@@ -87,6 +101,21 @@ def _in_child() -> None:
     _lock, _exit_deadline = threading.RLock(), None
     for sink in list(_sinks):
         sink.forget_parent()
+    processes = sys.modules.get("multiprocessing.util")
+    if processes is not None:
+        processes.register_after_fork(_watch_the_end_of_a_process, lambda watch: watch())
+
+
+def _watch_the_end_of_a_process() -> None:
+    """Be called at the end of a child of multiprocessing, too, which never comes to atexit."""
+    global _watched  # noqa: PLW0603  (the process's own)
+    processes = sys.modules.get("multiprocessing.process")
+    if _watched == os.getpid() or processes is None or processes.parent_process() is None:
+        return
+    _watched = os.getpid()
+    from multiprocessing import util  # noqa: PLC0415  (only such a child has it for certain)
+
+    util.Finalize(None, _at_exit, exitpriority=0)
 
 
 atexit.register(_at_exit)

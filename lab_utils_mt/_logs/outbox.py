@@ -19,6 +19,7 @@ import time
 from collections import deque
 
 _NAP = 0.01  # s between batches while records flow: those who log need not wake anybody
+_LONGEST_WAIT = 3600.0  # s; then the clock is looked at again, as systems have limits of their own
 URGENT = logging.ERROR
 
 
@@ -59,6 +60,7 @@ class Outbox:
         self._ordinary: deque[tuple[int, logging.LogRecord]] = deque()
         self._urgent: deque[tuple[int, logging.LogRecord]] = deque()
         self._in_flight: list[tuple[int, logging.LogRecord]] = []
+        self._dropped_in_flight = 0
         self._raised = self._sent = self._dropped = 0
         self._asleep = False
         self._overflowing = False
@@ -108,11 +110,12 @@ class Outbox:
 
     # --- the one who delivers --------------------------------------------------------------
 
-    def await_records(self, batch: int) -> bool:
+    def await_records(self, batch: int, patience: float | None = None) -> bool | None:
         """Wait until there is something to deliver; False once that will never be.
 
         Args:
             batch: How many records are worth going at once.
+            patience: Seconds after which None is returned if there is nothing; None: for ever.
         """
         with self._changed:
             if not self._hurried and self._waiting() < batch:
@@ -123,7 +126,9 @@ class Outbox:
                 if self._closed:
                     return False
                 self._asleep = True
-                self._changed.wait()
+                if not self._changed.wait(patience):
+                    self._asleep = False
+                    return None
             return True
 
     def pause(self, seconds: float) -> None:
@@ -131,7 +136,7 @@ class Outbox:
         end = time.monotonic() + seconds
         with self._changed:
             while not self._hurried and (left := end - time.monotonic()) > 0:
-                self._changed.wait(left)
+                self._changed.wait(min(left, _LONGEST_WAIT))
 
     def take(self, most: int) -> list[logging.LogRecord]:
         """Return the oldest records, in order; they count as queued until they are ticked off."""
@@ -148,7 +153,12 @@ class Outbox:
     def tick_off(self, count: int, *, sent: bool) -> bool:
         """Count the first records in flight as sent, or as dropped; True if an overflow ends."""
         with self._changed:
-            count = min(count, len(self._in_flight))  # none, if all were dropped meanwhile
+            if not self._in_flight:  # all was dropped meanwhile, too early
+                late = min(count, self._dropped_in_flight) if sent else 0
+                self._dropped_in_flight -= late
+                self._dropped -= late
+                self._sent += late
+                return False
             del self._in_flight[:count]
             if sent:
                 self._sent += count
@@ -176,6 +186,7 @@ class Outbox:
         """Count everything that waits as dropped; return how many that were."""
         with self._changed:
             count = self._waiting()
+            self._dropped_in_flight = len(self._in_flight)
             self._ordinary.clear()
             self._urgent.clear()
             self._in_flight.clear()
@@ -198,11 +209,6 @@ class Outbox:
     def overflowing(self) -> bool:
         """Whether records were dropped since nothing was waiting the last time."""
         return self._overflowing
-
-    @property
-    def hurried(self) -> bool:
-        """Whether somebody waits for the queue's end: no pause is to be made."""
-        return self._hurried
 
     @property
     def closed(self) -> bool:

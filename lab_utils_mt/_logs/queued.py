@@ -38,12 +38,20 @@ class QueuedHandler(SinkHandler):
     def __init__(self, title: str, writer: Writer, capacity: int) -> None:
         super().__init__(title, capacity)
         self.writer = writer
+        _keep_from_shutdown(writer)
 
     def deliver(self, records: list[logging.LogRecord]) -> int:
         """Write records with the handler behind this one."""
         return self.writer.write_records(records)
 
     def finish(self) -> None:
-        """End the thread, then close the handler behind this one."""
-        super().finish()
+        """Close the handler behind this one."""
         self.writer.close()
+
+
+def _keep_from_shutdown(writer: object) -> None:
+    """See to it that nobody but its sink waits for a handler that may hang in a write."""
+    # The registry of logging.shutdown(), which takes the lock of each handler in it.
+    with logging._lock:  # type: ignore[attr-defined]
+        known = logging._handlerList  # type: ignore[attr-defined]
+        known[:] = [reference for reference in known if reference() is not writer]

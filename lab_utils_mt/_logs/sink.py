@@ -23,8 +23,6 @@ from .health import ABOUT, FAREWELL, Health, explain
 from .outbox import Counts, Outbox
 from .snapshot import finish, snapshot
 
-_LAST_WORDS = 0.2  # s for the thread to end once nothing holds it
-
 
 class TryLater(Exception):
     """The other end works, and asks for patience.
@@ -72,6 +70,7 @@ class SinkHandler(logging.Handler):
 
     batch = 1
     is_local = False
+    is_ours = True
     longest_pause = 30.0
     flush_timeout = 2.0
     _first_pause = 0.5
@@ -106,8 +105,18 @@ class SinkHandler(logging.Handler):
         """Return the seconds until the next delivery may begin; nobody pauses at the end."""
         return 0.0
 
+    def idle(self) -> float | None:
+        """Return the seconds after which :meth:`chores` are due if no record comes; None: never."""
+        return None
+
+    def chores(self) -> None:
+        """Do what has to be done without any record; runs in the sink's thread."""
+
     def interrupt(self) -> None:
         """Break off a delivery that takes too long; called by :meth:`close`, in its thread."""
+
+    def finish(self) -> None:
+        """Free what deliveries need: there are none any more. May be called more than once."""
 
     # --- those who log ---------------------------------------------------------------------
 
@@ -132,6 +141,8 @@ class SinkHandler(logging.Handler):
             return
         if self._outbox.put(own):
             self._health.overflowed()
+        if self._outbox.closed:
+            self._health.used_after_the_end()
         if self._thread is None and self._outbox.claim_worker():
             self._start()
 
@@ -140,22 +151,31 @@ class SinkHandler(logging.Handler):
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._work, name=f"log-{self.title}", daemon=True)
+        self._thread = thread  # before it starts: it may have come to its end right afterwards
         try:
             thread.start()
         except RuntimeError:  # no thread is left, or the interpreter ends: the next record tries
+            self._thread = None
             self._outbox.release_worker()
-        else:
-            self._thread = thread
 
     # --- the sink's thread -----------------------------------------------------------------
 
     def _work(self) -> None:
         _sink_threads.add(threading.get_ident())
         try:
-            while self._outbox.await_records(self.batch):
-                self._turn()
+            while (news := self._outbox.await_records(self.batch, self.idle())) is not False:
+                try:
+                    self._turn() if news else self.chores()
+                except Exception as error:  # noqa: BLE001  (a sink's thread outlives what it meets)
+                    self._outbox.put_back()
+                    self._failed(error)
         finally:
             _sink_threads.discard(threading.get_ident())
+            if self._outbox.closed:
+                self.finish()
+            else:  # whatever ended it, the next record starts another one
+                self._thread = None
+                self._outbox.release_worker()
 
     def _turn(self) -> None:
         while (asked := self._asked_to_wait_until - time.monotonic()) > 0:
@@ -176,23 +196,23 @@ class SinkHandler(logging.Handler):
             count = self.deliver(records)
         except TryLater as error:
             self._asked_to_wait_until = time.monotonic() + error.seconds
+            self._health.asked_to_wait(error.seconds)
             self._outbox.give_up_hurry()
         except Refused as error:
-            self._outbox.tick_off(error.count, sent=False)
             self._health.refused(error.reason)
-        except Exception as error:  # noqa: BLE001  (a sink's thread outlives whatever a sink meets)
-            self._failed(error)
+            self._tick_off(error.count, sent=False)
         else:
-            if count:
-                self._succeeded(count)
-            else:
-                self._failed(OSError("it takes nothing"))
+            if not count:
+                raise OSError("it takes nothing")
+            self._succeeded(count)
 
     def _succeeded(self, count: int) -> None:
-        overflow_ended = self._outbox.tick_off(count, sent=True)
         self._failures = 0
         self._health.delivered()
-        if overflow_ended:
+        self._tick_off(count, sent=True)
+
+    def _tick_off(self, count: int, *, sent: bool) -> None:
+        if self._outbox.tick_off(count, sent=sent):
             self._health.caught_up()
 
     def _failed(self, error: Exception) -> None:
@@ -209,7 +229,7 @@ class SinkHandler(logging.Handler):
     def flush(self) -> None:
         """Wait until all is delivered, or an attempt fails, for up to ``flush_timeout`` seconds."""
         self.hurry()
-        self.await_settled(living.time_left(self.flush_timeout))
+        self.await_settled(living.time_left(self.flush_timeout, self.is_local))
 
     def hurry(self) -> None:
         """Ask for everything to be delivered now."""
@@ -225,23 +245,29 @@ class SinkHandler(logging.Handler):
     def close(self) -> None:
         """Deliver what waits, within ``flush_timeout``; drop the rest, end the thread."""
         self.flush()
-        self.finish()
+        self.stop()
+        self.join(living.time_left(living.LAST_WORDS))
         super().close()
 
-    def finish(self) -> None:
-        """Take no more records, drop what waits, end the thread."""
+    def stop(self) -> None:
+        """Take no more records, drop what waits, let the thread end; does not wait for it."""
         self._outbox.close()
         lost = self._outbox.drop_all()
         if lost:
             self._health.lost_at_the_end(lost)
-        thread = self._thread
-        if thread is None or thread is threading.current_thread():
-            return
         self.interrupt()
-        thread.join(_LAST_WORDS)
+
+    def join(self, timeout: float) -> None:
+        """Wait until the thread has ended, for some seconds at most."""
+        thread = self._thread
+        if thread is None:
+            self.finish()
+        elif thread is not threading.current_thread() and thread.ident is not None:
+            thread.join(max(0.0, timeout))
 
     def forget_parent(self) -> None:
         """Start anew in a forked child: what waits is delivered by the parent."""
+        _sink_threads.clear()  # threads of the child get the same numbers
         self._thread = None
         self._failures, self._not_before, self._asked_to_wait_until = 0, 0.0, 0.0
         self._outbox.forget_parent()
@@ -268,6 +294,16 @@ class SinkHandler(logging.Handler):
     def closed(self) -> bool:
         """Whether no record is taken any more."""
         return self._outbox.closed
+
+    @property
+    def works(self) -> bool:
+        """Whether the last delivery, if any, succeeded."""
+        return self._health.fault is None
+
+    @property
+    def asked_to_wait(self) -> float:
+        """Seconds for which the other end asked for patience; 0 if it did not."""
+        return max(0.0, self._asked_to_wait_until - time.monotonic())
 
     def status(self) -> str:
         """Return one line: counts and health."""

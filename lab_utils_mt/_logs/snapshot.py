@@ -6,26 +6,39 @@ slow part, reading the source for a traceback, is left to the thread that writes
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import traceback
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .line import copy_of, message_of
+from .line import copy_of, cut, message_of
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({})))
 _OF_FORMATTERS = frozenset({"message", "asctime"})
 _TRACE = "_lab_utils_mt_trace"  # begins with "_", so no formatter takes it for a user's field
 _DEEPEST = 6
-_LEAVES = (str, int, bool, type(None))
+_MOST = 1000  # items in a record's fields: copying more takes too long
+_TEXTS = ("name", "levelname")
+_OPTIONAL_TEXTS = ("exc_text", "stack_info")
+_CONTAINERS = (dict, list, tuple, set, frozenset)
+_LEAVES = (int, bool, type(None))
 
 
 def snapshot(record: logging.LogRecord) -> logging.LogRecord:
     """Return a copy of a record that nothing can change any more; never raises an Exception."""
+    try:
+        return _snapshot(record)
+    except Exception as error:  # noqa: BLE001  (objects of users, records made by hand)
+        words = f"a record that cannot be read ({type(error).__name__})"
+        return _snapshot(logging.makeLogRecord({"msg": words, "levelno": 40, "levelname": "ERROR"}))
+
+
+def _snapshot(record: logging.LogRecord) -> logging.LogRecord:
     own = copy_of(record)
     fields = own.__dict__
     fields["msg"], fields["args"] = message_of(record), None
+    _coerce(fields)
     if len(fields) != len(_STANDARD):
         _settle_extras(fields)
     fields[_TRACE] = None
@@ -41,28 +54,42 @@ def finished(record: logging.LogRecord) -> logging.LogRecord:
     return finish(record if _TRACE in record.__dict__ else snapshot(record))
 
 
+def _coerce(fields: dict[str, Any]) -> None:
+    """Make fields what everybody takes them for; logging itself lets anything stand there."""
+    if type(fields["levelno"]) is not int:
+        fields["levelno"] = logging.ERROR
+    for name in _TEXTS:
+        if type(fields[name]) is not str:
+            fields[name] = _shown(fields[name])
+    for name in _OPTIONAL_TEXTS:
+        if type(fields[name]) is not str and fields[name] is not None:
+            fields[name] = _shown(fields[name])
+
+
 def _settle_extras(fields: dict[str, Any]) -> None:
+    budget = [_MOST]
     for name in fields.keys() - _STANDARD - _OF_FORMATTERS:
         if not str(name).startswith("_"):
-            fields[name] = settled(fields[name])
+            fields[name] = settled(fields[name], budget)
 
 
 def finish(own: logging.LogRecord) -> logging.LogRecord:
     """Write out the traceback of a snapshot; several threads may do it, with one result."""
     trace = own.__dict__.get(_TRACE)
     if trace is not None and not own.exc_text:
-        own.exc_text = _text(trace)
+        own.exc_text = cut(_text(trace))
     return own
 
 
 def _trace(exc_info: Any) -> traceback.TracebackException | str | None:
-    kind, error, frames = exc_info if isinstance(exc_info, tuple) else (None, None, None)
-    if error is None:
-        return None
+    kind = None
     try:
+        kind, error, frames = exc_info
+        if error is None:
+            return None
         return traceback.TracebackException(kind, error, frames, lookup_lines=False, compact=True)
     except Exception:  # noqa: BLE001  (an exception's own code may do anything)
-        return f"{getattr(kind, '__name__', kind)}: its traceback cannot be shown"
+        return f"{_shown(kind)}: its traceback cannot be shown"
 
 
 def _text(trace: traceback.TracebackException | str) -> str:
@@ -74,23 +101,47 @@ def _text(trace: traceback.TracebackException | str) -> str:
         return f"{trace.exc_type}: its traceback cannot be shown"
 
 
-def settled(value: Any, depth: int = 0) -> Any:
-    """Return a copy of a user's field that is JSON: numbers, texts, lists and dicts of them."""
-    if isinstance(value, float):
+def settled(value: Any, budget: list[int] | None = None, depth: int = 0) -> Any:
+    """Return a copy of a user's field that is JSON: numbers, texts, lists and dicts of them.
+
+    Args:
+        value: Anything.
+        budget: How many more items may be copied, shared by all fields of a record.
+        depth: How far inside lists and dicts it is.
+    """
+    kind = type(value)
+    if kind is float:
         return value if math.isfinite(value) else str(value)
-    if type(value) in _LEAVES:
+    if kind in _LEAVES:
         return value
-    if depth < _DEEPEST:
-        with contextlib.suppress(Exception):  # it may change while it is read
-            if isinstance(value, dict):
-                return {_shown(key): settled(item, depth + 1) for key, item in value.items()}
-            if isinstance(value, (list, tuple, set, frozenset)):
-                return [settled(item, depth + 1) for item in value]
-    return _shown(value)
+    if not issubclass(kind, _CONTAINERS):
+        return _shown(value)
+    budget = [_MOST] if budget is None else budget
+    if depth == _DEEPEST or budget[0] <= 0:
+        return "..."  # its text could be without an end
+    try:
+        return _settled_items(value, budget, depth + 1)
+    except Exception as error:  # noqa: BLE001  (it may change while it is read)
+        return f"<{kind.__name__} that raises {type(error).__name__}>"
+
+
+def _settled_items(container: Any, budget: list[int], depth: int) -> Any:
+    if issubclass(type(container), dict):
+        items = _within(budget, container.items())
+        return {_shown(key): settled(item, budget, depth) for key, item in items}
+    return [settled(item, budget, depth) for item in _within(budget, container)]
+
+
+def _within(budget: list[int], items: Iterable[Any]) -> Iterator[Any]:
+    for item in items:
+        if budget[0] <= 0:
+            return
+        budget[0] -= 1
+        yield item
 
 
 def _shown(value: Any) -> str:
     try:
-        return str(value)
+        return cut(str(value))
     except Exception as error:  # noqa: BLE001  (a user's __str__ may do anything)
         return f"<{type(value).__name__}, whose str() raises {type(error).__name__}>"

@@ -4,6 +4,8 @@ import configparser
 import io
 import json
 import logging
+import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -156,28 +158,55 @@ def test_configuring_again_replaces(configure, screen, tmp_path):
 
 
 def test_no_record_is_missed_or_doubled_while_it_is_replaced(configure, tmp_path):
-    """By a thread that goes on logging."""
+    """By threads that go on logging; never is a level meanwhile the one of before."""
     text = NO_CONSOLE + file_section(tmp_path)
     configure(text)
     stop = threading.Event()
-    count = 0
+    logged = []
+    switch_interval = sys.getswitchinterval()
 
-    def log():
-        nonlocal count
+    def log(name):
+        number = 0
         while not stop.is_set():
-            logging.getLogger("busy").info("number %d", count)
-            count += 1
-            stop.wait(0.0002)
+            logging.getLogger("busy").info("%d %d", name, number)
+            logged.append(f"{name} {number}")
+            number += 1
+            stop.wait(0.0005)
 
-    thread = threading.Thread(target=log)
-    thread.start()
-    for _ in range(10):
-        configure(text)
-    stop.set()
-    thread.join(TIMEOUT)
+    threads = [threading.Thread(target=log, args=(name,)) for name in range(6)]
+    sys.setswitchinterval(1e-4)
+    try:
+        for thread in threads:
+            thread.start()
+        for _ in range(60):
+            configure(text)
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(TIMEOUT)
+        sys.setswitchinterval(switch_interval)
     settle()
-    numbers = [record["message"] for record in lines_of(tmp_path) if record["name"] == "busy"]
-    assert sorted(numbers) == sorted(f"number {number}" for number in range(count))
+    found = [record["message"] for record in lines_of(tmp_path) if record["name"] == "busy"]
+    assert sorted(found) == sorted(logged)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there is no SIGALRM here")
+def test_a_signal_handler_may_unconfigure_while_its_thread_configures(configure, tmp_path):
+    """A lock that is not reentrant would wait for itself."""
+    rounds = []
+
+    def interrupt(*_):
+        unconfigure_logging()
+        rounds.append(1)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.013)
+        while len(rounds) < 20:
+            configure(NO_CONSOLE + file_section(tmp_path))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_undoing_restores_what_was_there(configure, screen, tmp_path):
@@ -388,6 +417,109 @@ def test_yes_has_many_forms():
         assert custom_logging.string_to_bool(text) is True
     for text in ("false", "0", "", "off", "2", "ja", " yes"):
         assert custom_logging.string_to_bool(text) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (file_section(""), ["[FileLogger]", "'log_path' is empty"]),
+        ("[SlackLogger]\nactive = 1\nchannel = c\napi_file =\n", ["'api_file' is empty"]),
+        ("[AlarmLogger]\nactive = 1\nhost =\n", ["[AlarmLogger]", "host = ''"]),
+        ("[AlarmLogger]\nactive = 1\nhost = a b\n", ["[AlarmLogger]", "host = 'a b'"]),
+        ("[AlarmLogger]\nactive = 1\nport = 0\n", ["[AlarmLogger]", "port = '0'"]),
+        ("[Console]\nlog_level = ERROR\n[FileLogger]\n", ["[Console]", "[ConsoleLogger]"]),
+        ("[CONSOLELOGGER]\n[FileLogger]\n", ["[CONSOLELOGGER]", "[ConsoleLogger]"]),
+        ("[MailLogger]\nactive = 1\n[FileLogger]\n", ["[MailLogger]", "[MailHandler]"]),
+        ("[levels]\nx = INFO\n[FileLogger]\n", ["[levels]", "[Levels]"]),
+        ("[DEFAULT]\nlog_level = DEBUG\n", ["sections are missing"]),
+    ],
+)
+def test_what_would_be_accepted_silently_is_named(configure, screen, text, words):
+    """It would do nothing, or fail for ever."""
+    with pytest.raises(ConfigError) as caught:
+        configure(text)
+    for word in ["logging.ini", *words]:
+        assert word in str(caught.value)
+
+
+def test_other_sections_are_the_users_own(configure, screen):
+    """Whatever they are called, DEFAULT included."""
+    configure(
+        "[DEFAULT]\nfoo = 1\nlog_level = DEBUG\n[Mail]\nhost = x\n[ConsoleLogger]\n"
+        "[FileLogger]\n[Levels]\nx = INFO\n"
+    )
+    assert [sink.level for sink in living.all_sinks()] == [logging.INFO]
+    assert logging.getLogger("log_level").level == logging.NOTSET
+
+
+@pytest.mark.parametrize("level", [-5, 10**30, 1 << 50_000, True, 1.5, ""], ids=list("abcdef"))
+def test_a_level_that_cannot_be_is_an_error(level):
+    """Negative ones and those beyond all others switch a logger off."""
+    with pytest.raises(ConfigError, match="argument: log_level"):
+        configure_logging(log_level=level)
+
+
+@pytest.mark.parametrize("name", ["root", "x"])
+def test_the_argument_overrides_the_levels_of_the_file(configure, screen, name):
+    """The root logger has a name there, too."""
+    configure(f"[ConsoleLogger]\n[Levels]\n{name} = ERROR\n", logger_name=name, log_level="DEBUG")
+    assert getLogger(name).level == logging.DEBUG
+
+
+@pytest.mark.parametrize("path", ["~nobody-of-that-name/x", "a\0b", "\ud800"])
+def test_a_path_that_cannot_be_is_no_other_error(screen, path):
+    """Fallback helps."""
+    with pytest.raises(ConfigError, match="cannot read"):
+        configure_logging(path)
+    configure_logging(path, fallback=True)
+
+
+@pytest.mark.parametrize("key", ["api_file", "credentials_file"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "long", "nobody"])
+def test_a_secret_file_is_small_and_regular(configure, screen, tmp_path, key, kind):
+    """A pipe would hold up the daemon's start for ever, a device fill its memory."""
+    path = tmp_path / "secret"
+    if kind == "long":
+        path.write_text("x" * 65_536)
+    elif kind == "nobody":
+        path = Path("~nobody-of-that-name/x")
+    elif sys.platform == "win32":
+        pytest.skip("this is POSIX's")
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path = Path("/dev/full")
+    slack = f"[SlackLogger]\nactive = 1\nchannel = c\napi_file = {path}\n"
+    text = slack if key == "api_file" else mail_section(f"credentials_file = {path}")
+    with pytest.raises(ConfigError, match=key) as caught:
+        configure(text)
+    words = {"long": "too long", "nobody": "cannot read"}.get(kind, "not a regular file")
+    assert words in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_the_fallback_shows_neither_secrets_nor_what_drives_a_terminal(tmp_path, capsys):
+    """It is the standard library's handler; its text is as harmless as that of all others."""
+    handlers, logging.getLogger().handlers = logging.getLogger().handlers, []
+    try:
+        configure_logging(str(tmp_path / "nowhere.ini"), fallback=True)
+        logging.getLogger("x").warning("%s", "a\nCRITICAL:root:forged \x1b[2J password=hunter2")
+        _, line = capsys.readouterr().err.splitlines()
+        assert line == "WARNING:x:a\\nCRITICAL:root:forged \\x1b[2J password=***"
+        unconfigure_logging()
+    finally:
+        logging.getLogger().handlers = handlers
+
+
+def test_the_fallback_leaves_handlers_of_others_as_they_are(tmp_path):
+    """Those that were there before."""
+    theirs = logging.StreamHandler(io.StringIO())
+    logging.getLogger().addHandler(theirs)
+    try:
+        configure_logging(str(tmp_path / "nowhere.ini"), fallback=True)
+        assert theirs.formatter is None
+    finally:
+        logging.getLogger().removeHandler(theirs)
 
 
 # --- told by the server ------------------------------------------------------------------------

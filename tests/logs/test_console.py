@@ -272,3 +272,48 @@ def test_the_standard_streams_stay_as_they_are():
     before = sys.stdout, sys.stderr
     console_handler()
     assert (sys.stdout, sys.stderr) == before
+
+
+FULL = """
+import logging, resource, sys
+sys.path.insert(0, sys.argv[1])
+from lab_utils_mt import custom_logging
+from lab_utils_mt._logs.console import console_handler
+handler = console_handler()
+def record(text):
+    return logging.LogRecord("c", 40, "p", 1, text, (), None)
+print("printed")
+handler.write_records([record("before")])
+size = sys.stdout.tell() if sys.stdout.seekable() else 0
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, resource.RLIM_INFINITY))
+for _ in range(3):
+    try:
+        handler.write_records([record("only once")])
+    except OSError as error:
+        print(type(error).__name__, file=sys.stderr)
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+handler.write_records([record("only once"), record("after")])
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's size")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_doubles_no_line(tmp_path, unbuffered):
+    """What was written in part begins anew on a line of its own."""
+    out = tmp_path / "out"
+    with out.open("w") as file:
+        result = subprocess.run(
+            [sys.executable, "-c", FULL, PACKAGE_FOLDER],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=file,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+    assert result.stderr.split() == ["OSError", "OSError", "OSError"]
+    lines = out.read_text().splitlines()
+    assert lines[0] == "printed"
+    assert lines[1].endswith("before")
+    assert len(lines[2]) == 20  # torn
+    assert [line.rpartition("  ")[2].strip() for line in lines[3:]] == ["only once", "after"]

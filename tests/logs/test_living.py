@@ -1,5 +1,6 @@
 """How does a program with sinks end? Real programs, so that their ends are real."""
 
+import os
 import subprocess
 import sys
 import time
@@ -80,3 +81,46 @@ def test_the_end_is_bounded_and_says_what_is_lost():
     assert "screen: x" in out
     for number in range(5):
         assert f"screen: s{number} is closed: 1 records are lost" in out
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a pipe there takes what it gets")
+def test_a_console_that_nobody_reads_does_not_keep_the_program():
+    """A pager that was stopped; the standard library's handler waits for ever."""
+    program = (
+        "import sys\nsys.path.insert(0, sys.argv[1])\n"
+        "from lab_utils_mt.custom_logging import configure_logging, getLogger\n"
+        "configure_logging()\n"
+        "for i in range(5000): getLogger('x').info('number %d %s', i, 'y' * 100)\n"
+    )
+    command = [sys.executable, "-c", program, PACKAGE_FOLDER]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.wait(30) == 0  # not a byte was read
+        finally:
+            process.kill()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
+def test_a_child_of_multiprocessing_delivers_what_it_logged(tmp_path):
+    """It ends without atexit, on Linux."""
+    program = (
+        "import multiprocessing, sys\nsys.path.insert(0, sys.argv[1])\n"
+        "from lab_utils_mt.custom_logging import configure_logging, getLogger\n"
+        "def work(number):\n"
+        "    for i in range(100): getLogger('x').info('%d %d', number, i)\n"
+        "if __name__ == '__main__':\n"
+        "    configure_logging(sys.argv[2])\n"
+        "    context = multiprocessing.get_context('fork')\n"
+        "    children = [context.Process(target=work, args=(i,)) for i in range(5)]\n"
+        "    for child in children: child.start()\n"
+        "    for child in children: child.join()\n"
+    )
+    ini = tmp_path / "logging.ini"
+    ini.write_text(
+        "[ConsoleLogger]\nactive = no\n"
+        f"[FileLogger]\nactive = yes\nlog_path = {tmp_path}\nlog_basename = lab\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", program, PACKAGE_FOLDER, str(ini)]
+    subprocess.run(command, check=True, timeout=60)
+    (file,) = tmp_path.glob("lab_*.log")
+    assert len(file.read_text().splitlines()) == 500

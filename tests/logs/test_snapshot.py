@@ -110,3 +110,27 @@ def test_no_exception_at_hand_is_no_exception():
     """logger.error("x", exc_info=True) outside of any."""
     own = snapshot(record("x", exc_info=(None, None, None)))
     assert not finish(own).exc_text
+
+
+def test_fields_are_copied_within_bounds():
+    """Shared lists in lists have no end; a million items take too long."""
+    nested = list(range(12))
+    for _ in range(20):
+        nested = [nested] * 12
+    own = snapshot(record("x", nested=nested, many=list(range(10**6))))
+    assert len(str(own.nested)) + len(str(own.many)) < 100_000
+    assert len(snapshot(record("y" * 10**7)).msg) < 10**6
+
+
+def test_a_proxy_without_an_object_is_told_as_far_as_it_can():
+    """As web frameworks have them, and worse."""
+
+    class Proxy:
+        @property
+        def __class__(self):
+            raise RuntimeError("no object")
+
+        def __str__(self):
+            raise RuntimeError("no object")
+
+    assert "Proxy" in snapshot(record("x", user=Proxy())).user
