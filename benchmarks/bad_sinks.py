@@ -1,8 +1,9 @@
 """Are a server's commands slowed by a mail server, Slack or an alarm manager that is in trouble?
 
 A server in a process of its own logs a warning in each command. Clients ask it at a steady rate, as
-instruments do. Its sinks lead to peers that are well, down, deaf, slow or resetting; besides, there
-is the same server without them. The turns are interleaved; what counts is a command's time.
+instruments do. Its sinks lead to peers that are down, deaf, slow or resetting; besides, there is
+the same server without them, and one whose peers are well (and take their share of the
+processor). The turns are interleaved; what counts is a command's time.
 
 Uses the peers of the tests: run it in a source folder, with the extra "test".
 """
@@ -212,7 +213,8 @@ def judge(contestants: list[Contestant]) -> list[list[str]]:
         middle, ratio = statistics.median(one.medians), statistics.median(one.medians) / base
         spread = f"{min(one.medians):.3f} to {max(one.medians):.3f}"
         p99 = f"p99 {statistics.median(one.p99s):.2f}"
-        bar = "" if one is contestants[0] else f"<= {BAR}{' MISSED' * (ratio > BAR)}"
+        asked = not one.name.endswith((NONE, WELL))
+        bar = f"<= {BAR}{' MISSED' * (ratio > BAR)}" if asked else ""
         lines.append([one.name, p99, f"{middle:.3f}", spread, "ms", f"{ratio:.2f}", bar])
     return lines
 
