@@ -39,10 +39,13 @@ class Caller:
     Args:
         host: The server's host.
         port: Its port.
+        max_reply: Most bytes of a reply; None for any number.
     """
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, max_reply: int | None = None) -> None:
         self.host, self.port = host, port
+        self._max_reply = max_reply
+        self._is_cut = False
         # Whether the server keeps its connections open; None as long as nobody knows.
         self._keeps_open: bool | None = None
         self._was_connected = False
@@ -53,8 +56,9 @@ class Caller:
 
     def forget_parent(self) -> None:
         """Start with no connections, as a forked child must: those at hand are its parent's."""
-        # Guards _idle; a thread that the child does not have may have held the one before.
+        # Guards _idle and _busy; a thread that the child has not may have held the one before.
         self._lock = threading.Lock()
+        self._busy: set[ClientConnection] = set()
         _close_all(self._idle)
 
     @property
@@ -93,6 +97,19 @@ class Caller:
             self._idle.clear()
         _close_all(idle)
 
+    def cut(self) -> None:
+        """End the exchanges of other threads, and all that would follow."""
+        self._is_cut = True  # before the look at _busy: either we see an exchange, or it sees this
+        with self._lock:
+            busy = list(self._busy)
+        for connection in busy:
+            connection.cut()
+        self.close()
+
+    def _refuse_if_cut(self) -> None:
+        if self._is_cut:
+            raise ConnectionAbortedError(f"{self.name}: broken off by this program")
+
     # --- one exchange ----------------------------------------------------------------------
 
     def _exchange(self, connection: ClientConnection, line: bytes, deadline: Deadline) -> bytes:
@@ -100,13 +117,13 @@ class Caller:
             refused = self._send(connection, line, deadline)
             reply, reusable = self._read_reply(connection, deadline)
         except TimeoutError as error:
-            connection.abort()
+            self._abort(connection)
             raise ReplyTimeout(self._fate("no reply in time")) from error
         except OSError as error:
-            connection.abort()
+            self._abort(connection)
             raise ReplyLost(self._fate(f"no reply: {error}")) from error
         except BaseException:  # Ctrl-C: the late reply must not answer another request
-            connection.abort()
+            self._abort(connection)
             raise
         self._put_back(connection, reusable and not refused)
         return reply
@@ -132,9 +149,12 @@ class Caller:
         reader = ReplyReader()
         while True:
             data = connection.receive(deadline)
+            self._refuse_if_cut()
             if not data:
                 return self._reply_at_end(reader, connection), False
             reader.receive_data(data)
+            if self._max_reply is not None and reader.size > self._max_reply:
+                raise OSError(f"it is longer than {self._max_reply} bytes")
             if reader.reply is None or self._may_go_on(reader, connection, deadline):
                 continue
             if reader.is_block or connection.has_replied:
@@ -174,17 +194,33 @@ class Caller:
         """Return a connection that the server has not closed, a new one if need be."""
         while (connection := self._pop()) is not None:
             if not connection.is_closed_by_peer(0.0 if self._keeps_open else _CLOSING_TAKES):
-                return connection
+                break
             connection.close()
-        return self._connect(deadline)
+        else:
+            connection = self._connect(deadline)
+        self._begin(connection)
+        return connection
 
     def _pop(self) -> ClientConnection | None:
         with self._lock:
             return self._idle.pop() if self._idle else None
 
+    def _begin(self, connection: ClientConnection) -> None:
+        with self._lock:
+            self._busy.add(connection)
+        if self._is_cut:
+            self._abort(connection)
+            self._refuse_if_cut()
+
+    def _abort(self, connection: ClientConnection) -> None:
+        with self._lock:
+            self._busy.discard(connection)
+        connection.abort()
+
     def _put_back(self, connection: ClientConnection, reusable: bool) -> None:
         with self._lock:
-            reusable = reusable and len(self._idle) < _MOST_IDLE
+            self._busy.discard(connection)
+            reusable = reusable and len(self._idle) < _MOST_IDLE and not self._is_cut
             if reusable:
                 self._idle.append(connection)
         if not reusable:
@@ -195,6 +231,7 @@ class Caller:
         delay = _FIRST_DELAY
         until = Deadline(deadline.left(_CONNECT_TIMEOUT))
         while True:
+            self._refuse_if_cut()
             try:
                 connection = ClientConnection(self._open(until))
             except (OSError, UnicodeError) as error:  # UnicodeError: no name of a host

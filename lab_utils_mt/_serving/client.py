@@ -20,6 +20,8 @@ class Client:
         host: The server's host; overrides the file.
         port: The server's port; overrides the file.
         timeout: Seconds for a message and its reply; None waits as long as the command runs.
+        max_reply: Most bytes of a reply, as it travels; a longer one is lost, and with None, none
+            is too long.
 
     Raises:
         ConfigError: A setting cannot be used.
@@ -35,14 +37,17 @@ class Client:
         port: int | None = None,
         *,
         timeout: float | None = None,
+        max_reply: int | None = None,
     ) -> None:
         if config_file is not None:
             self.config(config_file)
         self.host = self.host if host is None else host
         self.port = self.port if port is None else port
         self.timeout = timeout
-        check(ClientSettings, {"host": self.host, "port": self.port, "timeout": timeout})
-        self._caller = Caller(self.host, self.port)
+        self._max_reply = max_reply
+        values = {"host": self.host, "port": self.port, "timeout": timeout, "max_reply": max_reply}
+        check(ClientSettings, values)
+        self._caller = Caller(self.host, self.port, max_reply)
 
     def config(self, config_file: str) -> None:
         """Take host and port from an ini file; the server's own file will do.
@@ -80,12 +85,19 @@ class Client:
         line = _line_of(message)
         if self._caller.host != self.host or self._caller.port != self.port:
             self.close()
-            self._caller = Caller(self.host, self.port)
+            self._caller = Caller(self.host, self.port, self._max_reply)
         return self._caller.call(line, self.timeout, idempotent)
 
     def close(self) -> None:
         """Close the connections; the next message opens one again."""
         self._caller.close()
+
+    def cut(self) -> None:
+        """End for good, also what other threads are doing: they get an OSError, such as ReplyLost.
+
+        Only a connection that is still being made is waited for: by the thread that makes it.
+        """
+        self._caller.cut()
 
     def __enter__(self) -> Client:
         return self

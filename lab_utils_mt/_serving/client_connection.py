@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 
@@ -86,6 +87,11 @@ class ClientConnection:
     def note_reply(self) -> None:
         """Remember that a reply came, and when."""
         self.has_replied, self._last_reply = True, time.monotonic()
+
+    def cut(self) -> None:
+        """End the exchange that another thread is in; that one closes."""
+        with contextlib.suppress(OSError):  # it may just be over
+            self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close between two exchanges."""

@@ -39,3 +39,4 @@ class ClientSettings:
     host: str = setting("localhost")
     port: int = setting(1507, least=0, most=65535)
     timeout: float | None = setting(None, least=0.001, most=LONGEST)
+    max_reply: int | None = setting(None, least=1)

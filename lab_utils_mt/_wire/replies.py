@@ -66,6 +66,11 @@ class ReplyReader:
         return bytes(self._buffer)
 
     @property
+    def size(self) -> int:
+        """How many bytes have come."""
+        return len(self._buffer)
+
+    @property
     def has_surplus(self) -> bool:
         """Whether bytes follow the reply: then it was the first line of one by a 0.5.x server."""
         return self.reply is not None and len(self._buffer) > self._end

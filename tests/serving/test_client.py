@@ -400,3 +400,97 @@ def test_a_client_that_is_dropped_closes_its_connections(stage: Stage) -> None:
     assert client.send_message("ping") == "pong"
     del client
     wait_until(lambda: not stage._client_registry.snapshot()[0], "the end of the connection")
+
+
+@pytest.mark.parametrize("reply", [b"x" * 20_000, b"x\n" * 10_000, b"#520000" + b"x" * 20_000])
+def test_a_reply_can_be_too_long(reply: bytes) -> None:
+    """If the client says so: it is cut off, and the next call starts anew."""
+
+    def drown(sock: socket.socket) -> None:
+        assert sock.recv(4096)
+        with contextlib.suppress(OSError):
+            while True:
+                sock.sendall(reply)
+
+    with peer(drown, answers(b"y" * 9999 + b"\n")) as port:
+        client = Client(host="127.0.0.1", port=port, timeout=TIMEOUT, max_reply=10_000)
+        with pytest.raises(ReplyLost, match="longer than 10000 bytes; the command may"):
+            client.send_message("x")
+        assert client.send_message("x") == "y" * 9999
+        client.close()
+
+
+def test_the_longest_reply_is_checked() -> None:
+    """Before anything is sent."""
+    with pytest.raises(ConfigError, match="max_reply"):
+        Client(max_reply=0)
+
+
+def test_a_client_can_be_cut_from_another_thread(stage: Stage) -> None:
+    """The exchanges in progress raise at once; nothing else can be sent, nothing stays open."""
+    errors: list[OSError] = []
+
+    def hold() -> None:
+        try:
+            client.send_message("hold")
+        except OSError as error:
+            errors.append(error)
+
+    client = Client(host="127.0.0.1", port=stage.port)
+    threads = [threading.Thread(target=hold) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+        assert stage.waiting.acquire(timeout=TIMEOUT)
+    assert client.send_message("ping") == "pong"
+    client.cut()
+    for thread in threads:
+        thread.join(TIMEOUT)
+    assert [type(error) for error in errors] == [ReplyLost] * 4
+    assert "may or may not have been executed" in str(errors[0])
+    with pytest.raises(ConnectionAbortedError, match="broken off"):
+        client.send_message("ping")
+    stage.gate.set()
+    wait_until(lambda: not stage._client_registry.snapshot()[0], "the end of the connections")
+
+
+def test_a_reply_that_is_cut_is_none() -> None:
+    """What has come by then could be taken for the whole reply of a 0.5.x server."""
+    came = threading.Event()
+
+    def half(sock: socket.socket) -> None:
+        assert sock.recv(4096)
+        sock.sendall(b"T = 12.")
+        came.set()
+        assert sock.recv(4096) == b""
+
+    errors: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            client.send_message("x")
+        except ReplyLost as error:
+            errors.append(error)
+
+    with peer(half) as port:
+        client = Client(host="127.0.0.1", port=port)
+        thread = threading.Thread(target=ask)
+        thread.start()
+        assert came.wait(TIMEOUT)
+        client.cut()
+        thread.join(TIMEOUT)
+    assert len(errors) == 1
+
+
+def test_close_leaves_exchanges_alone(stage: Stage) -> None:
+    """It is for the connections that wait; the client goes on."""
+    replies: list[str] = []
+    client = Client(host="127.0.0.1", port=stage.port)
+    thread = threading.Thread(target=lambda: replies.append(client.send_message("hold")))
+    thread.start()
+    assert stage.waiting.acquire(timeout=TIMEOUT)
+    client.close()
+    stage.gate.set()
+    thread.join(TIMEOUT)
+    assert replies == ["held"]
+    assert client.send_message("ping") == "pong"
+    client.close()
