@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ._config import string_to_bool
 from ._logs import configuring
-from ._logs.alarm import AlarmSink
+from ._logs.alarm import LONGEST_REPLY, AlarmSink
 from ._logs.console import ColoredFormatter, console_handler
 from ._logs.files import CustomTimedRotatingFileHandler
 from ._logs.line import escape
@@ -51,7 +51,8 @@ class NonPickledSocketHandler(AlarmSink):
               --message TEXT
 
     What cannot be delivered waits, and is delivered in order once the server is back. Logging
-    itself never waits and never raises.
+    itself never waits and never raises. A reply in words, such as ``alarm 7``, confirms a record;
+    one that begins with ``Error! `` or is empty does not.
 
     Args:
         host: The server's host.
@@ -76,7 +77,7 @@ class NonPickledSocketHandler(AlarmSink):
     ) -> None:
         from ._serving.client import Client  # noqa: PLC0415  (nobody else here needs it)
 
-        client = Client(host=host, port=port, timeout=timeout)
+        client = Client(host=host, port=port, timeout=timeout, max_reply=LONGEST_REPLY)
         super().__init__(f"alarms to {escape(host)}:{port}", client, capacity, command=command)
         self.host, self.port = host, port
 

@@ -27,12 +27,16 @@ from lab_utils_mt.exceptions import ConfigError
 from lab_utils_mt.socket_comm import Client, quote
 
 PATH = Path(__file__).parents[1] / "examples" / "alarm_manager.py"
+sys.path.insert(0, str(PATH.parent))  # as if it was run
 _spec = importlib.util.spec_from_file_location("alarm_manager", PATH)
 assert _spec is not None
 assert _spec.loader is not None
 alarm_manager = importlib.util.module_from_spec(_spec)
-sys.modules["alarm_manager"] = alarm_manager  # its dataclass looks for it there
 _spec.loader.exec_module(alarm_manager)
+sys.path.remove(str(PATH.parent))
+
+
+Alarm, State = alarm_manager.Alarm, alarm_manager.State
 
 
 class Escalations(logging.Handler):
@@ -144,7 +148,9 @@ def test_acknowledged_and_cleared(manager):
     """Who, why; and what is cleared comes back as a new one."""
     raise_alarm(manager)
     reply = ask(manager, "acknowledge", "1", "--by", "anna", "--note", "pump is off")
-    assert reply == "acknowledged alarm 1"
+    assert re.fullmatch(
+        r"acknowledged alarm 1; it is quiet until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d", reply
+    )
     raise_alarm(manager, date="d2")
     state = "1 ERROR cryostat (main.read) 2x d1 to d2, acknowledged by anna (pump is off)"
     assert ask(manager, "list") == f"{state}: too warm"
@@ -157,7 +163,7 @@ def test_acknowledged_and_cleared(manager):
 
 def test_memory_is_bounded(manager):
     """Cleared ones go first, then acknowledged ones, then the oldest."""
-    manager.most = 3
+    manager.capacity = 3
     for number in range(3):
         raise_alarm(manager, f"m{number}")
     ask(manager, "acknowledge", "3")
@@ -173,6 +179,56 @@ def test_memory_is_bounded(manager):
     for number in range(10):
         ask(manager, "silence", f"app{number}", "5")
     assert list(manager.silences) == ["app7", "app8", "app9"]
+
+
+def test_chatter_does_not_drive_out_what_has_to_call(manager, escalations, caplog):
+    """Nor does an app with many alarms drive out another's only one; it is told once."""
+    manager.capacity = 5
+    raise_alarm(manager, "cooling water off", app="magnet")
+    for number in range(20):
+        raise_alarm(manager, f"T = {number} K", level="WARNING", app="chatty")
+    for number in range(20):
+        raise_alarm(manager, f"T = {number} K", app="faulty")
+    raise_alarm(manager, "quench", app="magnet", level="CRITICAL")
+    listed = ask(manager, "list").splitlines()
+    assert [line.split()[2] for line in listed] == ["magnet", *["faulty"] * 3, "magnet"]
+    assert [line.rpartition(" = ")[2] for line in listed[1:4]] == ["17 K", "18 K", "19 K"]
+    assert caplog.text.count("forgot") == 1
+    assert "there are over 5 alarms: forgot 2 WARNING chatty" in caplog.text
+    with manager.guard:
+        for alarm in manager.alarms.values():
+            alarm.due = time.time()
+    wait_until(lambda: any("cooling water off" in text for text in escalations.texts))
+
+
+def test_an_acknowledged_alarm_calls_again_if_it_is_raised_much_later(manager, escalations):
+    """A day later; until then it is quiet, however often it comes. Nobody need clear it."""
+    manager.repeat = 0
+    raise_alarm(manager, level="CRITICAL")
+    wait_until(lambda: len(escalations.texts) == 1)
+    ask(manager, "acknowledge", "1", "--by", "anna", "--note", "pump is off")
+    for number in range(5):
+        raise_alarm(manager, level="CRITICAL", date=f"d{number + 2}")
+    raise_alarm(manager, "another", level="CRITICAL")
+    wait_until(lambda: len(escalations.texts) == 2)
+    assert "another" in escalations.texts[1]
+    manager.quiet = 0.0
+    raise_alarm(manager, level="CRITICAL", date="d7")
+    wait_until(lambda: len(escalations.texts) == 3)
+    assert "alarm 1 CRITICAL cryostat (main.read) 7x d1 to d7 (pump is off)" in escalations.texts[2]
+
+
+def test_many_equal_alarms_of_one_second_all_count(manager):
+    """Each record has its own date, to the microsecond."""
+    handler = NonPickledSocketHandler("127.0.0.1", manager.port)
+    record = logging.makeLogRecord({"name": "a", "levelname": "ERROR", "msg": "hot"})
+    with logging_to(handler):
+        for number in range(50):
+            record.created = 1_800_000_000 + number / 100_000
+            handler.emit(record)
+        wait_until(lambda: handler.counts.sent == 50)
+    date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(1_800_000_000))
+    assert re.search(rf"1 ERROR a \(.*\) 50x {date}: hot", ask(manager, "list"))
 
 
 def test_daemons_of_0_5_x_are_understood(manager):
@@ -260,11 +316,49 @@ def test_a_silent_app_does_not_escalate(manager, escalations):
     assert "silent" not in ask(manager, "list")
 
 
-def test_its_own_escalations_do_not_come_back(manager):
-    """If somebody lets the alarm manager send alarms to itself."""
-    reply = raise_alarm(manager, app="alarm_manager.escalation")
-    assert reply.startswith("Error! that is my own")
-    assert ask(manager, "list") == "no alarms"
+@pytest.mark.parametrize("is_central", [False, True])
+def test_managers_may_send_alarms_to_themselves_and_each_other(manager, tmp_path, is_central):
+    """What escalates at one calls at the next one, too; but no alarm goes round for ever."""
+    other = Quick(pid_file_name=str(tmp_path / "2.pid"), port=0)
+    names = ("alarm_manager", "lab_utils_mt")
+    for one in (manager, other):
+        one.escalate_after = one.repeat = 0
+    with serving(other):
+        called = other if is_central else manager
+        with contextlib.closing(NonPickledSocketHandler("127.0.0.1", called.port)) as handler:
+            before = [logging.getLogger(name).level for name in names]
+            for name in names:
+                logging.getLogger(name).addHandler(handler)
+                logging.getLogger(name).setLevel(logging.INFO)
+            try:
+                raise_alarm(manager, level="WARNING")
+                for text in ("too hot", "last"):  # at the end, a call about a call
+                    raise_alarm(manager, text, level="CRITICAL")
+                    found = re.compile(rf"\d CRITICAL {AGAIN}.*{text}")
+                    wait_until(lambda found=found: found.search(ask(called, "list")))
+                wait_until(lambda: handler.counts.queued == 0)
+            finally:
+                for name, level in zip(names, before, strict=True):
+                    logging.getLogger(name).removeHandler(handler)
+                    logging.getLogger(name).setLevel(level)
+        assert manager.last_id + other.last_id < 15
+
+
+AGAIN = r"alarm_manager\.escalation .*: nobody takes care of alarm .* nobody takes care of alarm "
+
+
+def test_an_escalation_of_another_manager_calls_here_once_more(manager, escalations):
+    """It is an alarm like any other; what calls about such a call does not."""
+    manager.repeat = 0
+    text = "nobody takes care of alarm 7 CRITICAL magnet (m.f) 1x d: quench"
+    assert raise_alarm(manager, text, "alarm_manager.escalation", "CRITICAL") == "alarm 1"
+    wait_until(lambda: escalations.texts)
+    again = escalations.texts[0]
+    assert again.count("nobody takes care of alarm") == 2
+    assert raise_alarm(manager, again, "alarm_manager.escalation", "CRITICAL") == "alarm 2"
+    raise_alarm(manager, "last", level="CRITICAL")
+    wait_until(lambda: len(escalations.texts) >= 2)
+    assert [text.split()[5] for text in escalations.texts] == ["1", "3"]
 
 
 # --- what people type, and what programs send -------------------------------------------------
@@ -334,8 +428,7 @@ def test_alarms_outlast_a_restart(tmp_path, escalations):
     """With who takes care of them, who is silent, and when they escalate; also after a kill."""
     state = tmp_path / "alarms.json"
     first = Quick(pid_file_name=str(tmp_path / "1.pid"), port=0)
-    first.load(state)
-    with serving(first):
+    with State(first, state), serving(first):
         raise_alarm(first, "a\x1b\ud800")
         raise_alarm(first, "b")
         raise_alarm(first, "c")
@@ -343,11 +436,9 @@ def test_alarms_outlast_a_restart(tmp_path, escalations):
         ask(first, "clear", "2")
         ask(first, "silence", "magnet", "60")
         before = ask(first, "list")
-        wait_until(lambda: not first.changed)
         wait_until(lambda: "magnet" in state.read_text())
     second = Quick(pid_file_name=str(tmp_path / "2.pid"), port=0)
-    second.load(state)
-    with serving(second):
+    with State(second, state), serving(second):
         assert ask(second, "list") == before
         assert raise_alarm(second, "a\x1b\ud800", date="d2") == "alarm 1"
         assert raise_alarm(second, "b") == "alarm 4"
@@ -359,29 +450,100 @@ def test_alarms_outlast_a_restart(tmp_path, escalations):
 
 
 def test_a_state_file_that_cannot_be_written_is_told(tmp_path, pid_file, caplog):
-    """The alarms are taken all the same; once it can, it is written again."""
-    (tmp_path / "alarms.json.new").mkdir()
+    """Once; the alarms are taken all the same, and written when they can be, with no news."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
     server = Quick(pid_file_name=pid_file, port=0)
-    server.load(tmp_path / "alarms.json")
-    with serving(server):
-        wait_until(lambda: "cannot write" in caplog.text)
+    with State(server, folder / "alarms.json"), serving(server):
+        (folder / "alarms.json").rename(tmp_path / "away.json")
+        folder.rmdir()
         assert raise_alarm(server) == "alarm 1"
-        (tmp_path / "alarms.json.new").rmdir()
+        wait_until(lambda: "cannot write" in caplog.text)
         raise_alarm(server, "another")
-        wait_until((tmp_path / "alarms.json").exists)
+        wait_until(server.changed.is_set)
+        folder.mkdir()
+        wait_until((folder / "alarms.json").exists)
+        wait_until(lambda: "another" in (folder / "alarms.json").read_text())
+    assert caplog.text.count("cannot write") == 1
+
+
+def test_no_client_waits_for_the_disk(tmp_path, pid_file, monkeypatch):
+    """And however many alarms come in, the file is not written for each of them."""
+    gate, writes = threading.Event(), []
+
+    def slow(number):
+        writes.append(number)
+        gate.wait(TIMEOUT)
+
+    server = Quick(pid_file_name=pid_file, port=0)
+    with State(server, tmp_path / "alarms.json"), serving(server):
+        monkeypatch.setattr(os, "fsync", slow)
+        try:
+            for number in range(50):
+                raise_alarm(server, f"m{number}")
+            assert len(ask(server, "list").splitlines()) == 50
+            assert len(writes) <= 1
+        finally:
+            gate.set()
+    assert len(json.loads((tmp_path / "alarms.json").read_text())["alarms"]) == 50
+
+
+ALARM = {**dict.fromkeys(("app", "level", "module", "function", "message", "first", "last"), "x")}
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"alarms": [{}], "silences": {}, "last_id": 1}', "\0"]
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"alarms": [{}], "silences": {}, "last_id": 1}',
+        "\0",
+        "\udcff",
+        "[" * 100_000,
+        '{"alarms": [], "silences": {}, "last_id": 1e400}',
+        '{"alarms": [], "silences": {"x": "y"}, "last_id": 1}',
+        '{"alarms": [], "silences": [], "last_id": 1}',
+        json.dumps({"alarms": [{**ALARM, "due": "soon"}], "silences": {}, "last_id": 1}),
+        json.dumps({"alarms": [{**ALARM, "message": None}], "silences": {}, "last_id": 1}),
+        json.dumps({"alarms": [{**ALARM, "count": "2"}], "silences": {}, "last_id": 1}),
+    ],
 )
 def test_a_strange_state_file_is_refused(tmp_path, pid_file, text):
     """It is not overwritten."""
     state = tmp_path / "alarms.json"
-    state.write_text(text)
+    state.write_bytes(text.encode("utf-8", "surrogateescape"))
     server = Quick(pid_file_name=pid_file, port=0)
+    keeper = State(server, state)
     with contextlib.closing(server), pytest.raises(ConfigError, match=r"alarms\.json is not from"):
-        server.load(state)
-    assert state.read_text() == text
+        keeper.__enter__()
+    assert state.read_bytes() == text.encode("utf-8", "surrogateescape")
+
+
+def test_times_that_cannot_be_do_no_harm(tmp_path, pid_file, escalations):
+    """Such as after the clock was set back, or by hand: people are called all the same."""
+    year = time.time() + 365 * 86_400
+    alarms = [{**ALARM, "app": "a", "due": year}, {**ALARM, "app": "b", "due": float("inf")}]
+    silences = {"a": year, "c": float("nan"), "d": float("inf")}
+    content = {"alarms": alarms, "silences": silences, "last_id": 2}
+    (tmp_path / "alarms.json").write_text(json.dumps(content))
+    server = Quick(pid_file_name=pid_file, port=0)
+    server.escalate_after = server.repeat = 0.1
+    with State(server, tmp_path / "alarms.json"), serving(server):
+        wait_until(lambda: any(" b (x.x)" in text for text in escalations.texts))
+        week = time.time() + 7 * 86_400 + 60
+        wait_until(lambda: all(until < week for until in server.silences.values()))
+        assert "a is silent until" in ask(server, "list")
+        ask(server, "silence", "a", "0")
+        wait_until(lambda: any(" a (x.x)" in text for text in escalations.texts))
+
+
+def test_what_is_due_cannot_stop_the_manager(manager, caplog):
+    """Whatever goes wrong there is logged, and clients are served."""
+    manager.silences = None
+    wait_until(lambda: "cannot look at what is due" in caplog.text)
+    manager.silences = {}
+    assert raise_alarm(manager) == "alarm 1"
 
 
 # --- as a program -----------------------------------------------------------------------------
@@ -457,11 +619,7 @@ def test_escalations_go_where_the_logging_file_says(tmp_path):
         "--escalate-after",
         "0",
     )
-    state = {
-        "last_id": 1,
-        "silences": {},
-        "alarms": [vars(alarm_manager.Alarm(*"almfxde", due=0.0))],
-    }
+    state = {"last_id": 1, "silences": {}, "alarms": [vars(Alarm(*"almfxde", due=0.0))]}
     (tmp_path / "alarms.json").write_text(json.dumps(state))
     with program(tmp_path, *words, "--logging", "logging.ini") as process:
         assert process.stdout is not None

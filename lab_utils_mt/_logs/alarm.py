@@ -2,12 +2,13 @@
 
 It is one command to a server of this package, whose reply confirms it::
 
-    alarm cryostat --date "2026-11-22 18:30:00" --level ERROR --app cryostat
+    alarm cryostat --date "2026-11-22 18:30:00.123456" --level ERROR --app cryostat
           --module main --function read --message "6.1 K:\\nTraceback ..."
 
-(in one line). Without the command's name it is what ``lab_utils`` 0.5.x sends, for alarm managers
-that were written for it: ``{cryostat} --date {2026-11-22 18:30:00} --level {ERROR} ...``. Braces
-cannot carry everything: there, control characters are escaped and braces become parentheses.
+(in one line). An alarm that is sent again, as its reply was lost, has the same date. Without the
+command's name it is what ``lab_utils`` 0.5.x sends, for alarm managers that were written for it:
+``{cryostat} --date {2026-11-22 18:30:00} --level {ERROR} ...``. Braces cannot carry everything:
+there, control characters are escaped and braces become parentheses.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Protocol
 
 from .._wire.text import quote
 from ..exceptions import ConfigError, ConnectionClosed, MessageError, ReplyLost
+from .confirming import CommandFailed, confirm
 from .health import explain
 from .line import escape
 from .redaction import redact
@@ -31,24 +33,12 @@ from .sink import Refused, SinkHandler
 _LONGEST = 60_000  # bytes of a line; a server takes 64 KiB
 _LONGEST_OLD = 4000  # a 0.5.x server takes what one recv(4096) brings
 _LONGEST_NAME = 100  # characters of a logger's, module's, function's or level's name
+LONGEST_REPLY = 1_000_000  # bytes: a server's help may follow a refusal
 _CUT = " (cut)"
 _NO_BRACES = str.maketrans("{}", "()")
 _ONE_WORD = re.compile(r"[A-Za-z0-9_.-]*")
-_FAILED = ("Error! ", "Unknown exception!")  # the second: 0.5.x
-_SHOWN = 200  # characters of a refusal; the server's whole help may follow
 _SILENCES = 3
-
-_NOT_NOW = (
-    "server full",
-    "server has no thread left",
-    "shutting down",
-    "not authorised",
-    "the message was not complete",  # in time: the line is slow
-    "DatabaseUnavailable",
-    "PoolTimeout",
-    "TooManyRequests",
-)
-"""How refusals begin that are about the server's day, not about the command."""
+_TRIES = 5
 
 
 class Transport(Protocol):
@@ -63,6 +53,9 @@ class Transport(Protocol):
             ReplyLost: It was, and nobody knows what became of it.
         """
 
+    def cut(self) -> None:
+        """End what another thread is sending, and all that would follow."""
+
     def close(self) -> None:
         """Free what waits for the next message."""
 
@@ -74,10 +67,12 @@ class _Dialect:
     Attributes:
         write: Makes one word of any text.
         longest: Most bytes of a line.
+        tells_microseconds: Whether dates do, so that no two alarms of a daemon look the same.
     """
 
     write: Callable[[str], str]
     longest: int
+    tells_microseconds: bool
 
     def option(self, name: str, text: str) -> str:
         """Return an option with its value, whatever that begins with."""
@@ -96,15 +91,17 @@ def _in_braces(text: str) -> str:
     return "{" + escape(text).translate(_NO_BRACES) + "}"
 
 
-_QUOTED = _Dialect(quote, _LONGEST)
-_BRACED = _Dialect(_in_braces, _LONGEST_OLD)
+_QUOTED = _Dialect(quote, _LONGEST, tells_microseconds=True)
+_BRACED = _Dialect(_in_braces, _LONGEST_OLD, tells_microseconds=False)
 
 
 class AlarmSink(SinkHandler):
-    """Sends each record as a command, in order, until the server has answered it.
+    """Sends each record as a command, in order, until the server has confirmed it.
 
-    A command whose reply is lost is sent again: the server may get one twice, in a row. A
-    formatter of the user's is honoured: its text is the command.
+    Any reply in words confirms it, such as ``alarm 7``; one that begins with ``Error! `` does not,
+    nor does an empty one, nor the greeting of a web or mail server. A command whose reply is lost
+    is sent again: the server may get one twice, in a row. A formatter of the user's is honoured:
+    its text is the command.
 
     Args:
         title: What the sink is called.
@@ -128,6 +125,7 @@ class AlarmSink(SinkHandler):
         self._transport = transport
         self._has_replied = False
         self._silences = 0  # of a 0.5.x server, to the record that is next
+        self._failed_line, self._failures_in_a_row = "", 0
 
     # --- the sink's thread -----------------------------------------------------------------
 
@@ -138,12 +136,7 @@ class AlarmSink(SinkHandler):
             Refused: The server will never take it.
             OSError: It was not taken, or nobody knows.
         """
-        line = self._line(records[0])
-        try:
-            self._send(line)
-        finally:
-            if self.closed:  # meanwhile: finish() found nothing to close
-                self._transport.close()
+        self._send(self._line(records[0]))
         return 1
 
     def _line(self, record: logging.LogRecord) -> str:
@@ -171,8 +164,18 @@ class AlarmSink(SinkHandler):
             self._note_silence(error)
         else:
             self._has_replied = True
-            _judge(reply)
+            self._judge(line, reply)
         self._silences = 0
+
+    def _judge(self, line: str, reply: str) -> None:
+        try:
+            confirm(reply, strictly=bool(self.command))
+        except CommandFailed as error:
+            before = self._failures_in_a_row if line == self._failed_line else 0
+            self._failed_line, self._failures_in_a_row = line, before + 1
+            if self._failures_in_a_row < _TRIES:
+                raise
+            raise Refused(f"{_TRIES} times, {error}") from error
 
     def _note_silence(self, error: ReplyLost) -> None:
         """Judge a 0.5.x server that read a command and closed in good order, without a word.
@@ -188,19 +191,14 @@ class AlarmSink(SinkHandler):
         self._silences = 0
         raise Refused("the server closes the connection without a reply") from error
 
+    def interrupt(self) -> None:
+        """Break off the exchange that the sink's thread is in."""
+        self._transport.cut()
+
     def finish(self) -> None:
-        """End the thread and close the connection."""
+        """Close the connection."""
         super().finish()
         self._transport.close()
-
-
-def _judge(reply: str) -> None:
-    if not reply.startswith(_FAILED):
-        return
-    words = escape(redact(reply.removeprefix("Error! ").partition("\n")[0]))[:_SHOWN]
-    if words.startswith(_NOT_NOW):
-        raise ConnectionRefusedError(f"the server says: {words}")
-    raise Refused(words)
 
 
 # --- the line -------------------------------------------------------------------------------
@@ -218,7 +216,7 @@ def alarm_line(record: logging.LogRecord, command: str) -> str:
     words = [
         *([command] if command else []),
         dialect.positional(name),
-        dialect.option("--date", _date(record)),
+        dialect.option("--date", _date(record, dialect.tells_microseconds)),
         dialect.option("--level", _name(record.levelname)),
         dialect.option("--app", name),
         dialect.option("--module", _name(record.module)),
@@ -230,8 +228,9 @@ def alarm_line(record: logging.LogRecord, command: str) -> str:
     return f"{head} {_cut(redact(_message(record)), write, room)}"
 
 
-def _date(record: logging.LogRecord) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+def _date(record: logging.LogRecord, tells_microseconds: bool) -> str:
+    date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+    return f"{date}.{int(record.created % 1 * 1e6):06d}" if tells_microseconds else date
 
 
 def _name(text: object) -> str:

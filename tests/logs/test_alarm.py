@@ -96,7 +96,7 @@ class Peer:
                 if self.manner in ("reset", "hang up"):
                     return
                 if self.manner != "deaf":
-                    sock.sendall(self.manner.encode() + b"\n")
+                    sock.sendall(self.manner.encode("utf-8", "surrogateescape") + b"\n")
 
     @property
     def texts(self) -> list[str]:
@@ -158,15 +158,15 @@ def test_a_record_becomes_a_command(collector):
     assert (words.name, words.app, words.level) == ("lab", "lab", "ERROR")
     assert (words.module, words.function) == ("test_alarm", "test_a_record_becomes_a_command")
     assert words.message == "too warm: 6.1 K"
-    then = time.mktime(time.strptime(words.date, "%Y-%m-%d %H:%M:%S"))
+    then = time.mktime(time.strptime(words.date, "%Y-%m-%d %H:%M:%S.%f"))
     assert abs(then - time.time()) < 600
 
 
 def test_the_line_is_that_of_the_protocol():
     """Words are quoted where need be; without a command, it is the line of 0.5.x."""
     date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(0))
-    assert alarm_line(record_of("two words"), "alarm") == (
-        f'alarm cryostat --date "{date}" --level ERROR --app cryostat --module main'
+    assert alarm_line(record_of("two words", created=0.25), "alarm") == (
+        f'alarm cryostat --date "{date}.250000" --level ERROR --app cryostat --module main'
         ' --function read --message "two words"'
     )
     assert alarm_line(record_of("two words"), "") == (
@@ -402,7 +402,7 @@ def test_close_is_bounded_with_a_deaf_server(timeout):
             began = time.monotonic()
         assert time.monotonic() - began < 10
         assert str(handler.counts) == "2 raised = 0 sent + 0 queued + 2 dropped"
-        assert reports[-1].endswith("is closed: 2 records are lost")
+        assert reports[-1].endswith("is closed: 2 records are lost, or not confirmed")
 
 
 def test_close_ends_the_connection():
@@ -521,6 +521,109 @@ def test_all_arrive_while_the_server_is_restarted(tmp_path):
     assert texts[:4] == ["0 up", "0 down 0", "0 down 1", "0 down 2"]
     assert texts[4:8] == ["1 up", "1 down 0", "1 down 1", "1 down 2"]
     assert texts[8:] == ["2 up", "2 down 0"]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "  ",
+        "HTTP/1.1 400 Bad Request",
+        "<html>",
+        "220 mail.example.org ESMTP",
+        "220-mail.example.org",
+        "SSH-2.0-OpenSSH_9.6",
+        "-ERR unknown command",
+        "\x00\x01taken",
+        "\udcff\udcfe",
+    ],
+)
+def test_what_another_server_says_confirms_nothing(reply):
+    """The alarm waits until an alarm manager is there; for 0.5.x, any reply confirms."""
+    with Peer(reply) as peer, listening() as reports:
+        handler = NonPickledSocketHandler("127.0.0.1", peer.port)
+        with logging_to(handler) as logger:
+            logger.error("one")
+            wait_until(lambda: reports)
+            assert "which no alarm manager does: check host and port" in reports[0]
+            peer.manner = "alarm 7"
+            await_delivery(handler, sent=1, dropped=0)
+        peer.manner = reply
+        old = NonPickledSocketHandler("127.0.0.1", peer.port, command="")
+        with logging_to(old) as logger:
+            logger.error("one")
+            await_delivery(old, sent=1)
+
+
+@pytest.mark.parametrize("reply", ["ok", "alarm 7\tΩ → ✓", "Erreur", "200", "\U0001f321"])
+def test_any_words_confirm(reply):
+    """What a server of this package may say."""
+    with Peer(reply) as peer:
+        handler = NonPickledSocketHandler("127.0.0.1", peer.port)
+        with logging_to(handler) as logger:
+            logger.error("one")
+            await_delivery(handler, sent=1, dropped=0)
+
+
+def test_a_fault_of_the_server_that_may_pass_is_waited_for():
+    """A few times; then the record goes, as it may be its own fault, and the next ones go on."""
+    with Peer("Error! OSError: [Errno 28] No space left") as peer, listening() as reports:
+        handler = NonPickledSocketHandler("127.0.0.1", peer.port)
+        with logging_to(handler) as logger:
+            logger.error("one")
+            wait_until(lambda: reports)
+            assert "the server says: OSError: [Errno 28] No space left" in reports[0]
+            handler.hurry()
+            wait_until(lambda: len(peer.lines) >= 2)
+            peer.manner = "taken"
+            await_delivery(handler, sent=1, dropped=0)
+            peer.lines.clear()
+            peer.manner = "Error! PumpStuck: the pump"
+            logger.error("two")
+            logger.error("three")
+            await_delivery(handler, sent=1, dropped=2)
+            texts = [split(line)[-1] for line in peer.lines]
+            assert texts == [*["two"] * 5, *["three"] * 5]
+            assert any("refuses what is logged: 5 times, the server" in text for text in reports)
+
+
+def test_an_endless_reply_costs_little_memory():
+    """It is cut off, and the server is one that does not work."""
+    sent = [0]
+
+    def drown(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError), listener.accept()[0] as sock:
+            while sent[0] < 100_000_000:
+                sock.sendall(b"x" * 65536)
+                sent[0] += 65536
+
+    with socket.create_server(("127.0.0.1", 0)) as listener, listening() as reports:
+        thread = threading.Thread(target=drown, args=[listener])
+        thread.start()
+        port = listener.getsockname()[1]
+        handler = NonPickledSocketHandler("127.0.0.1", port, timeout=TIMEOUT)
+        with logging_to(handler) as logger:
+            logger.error("one")
+            wait_until(lambda: reports)
+            assert "longer than 1000000 bytes" in reports[0]
+            handler.flush_timeout = 0.0
+        thread.join(TIMEOUT)
+    assert sent[0] < 50_000_000
+
+
+@pytest.mark.parametrize("manner", ["deaf", "down"])
+def test_close_breaks_off_what_the_thread_does(manner):
+    """However long it would wait for a server."""
+    with Peer("deaf") as peer:
+        handler = NonPickledSocketHandler("127.0.0.1", peer.port, timeout=3000)
+        handler.flush_timeout = 0.1
+        with logging_to(handler) as logger:
+            logger.error("one")
+            wait_until(lambda: peer.lines)
+            break_it(peer, manner)
+        thread = handler._thread
+        wait_until(lambda: thread is None or not thread.is_alive())
+        assert not handler._transport._caller._busy
 
 
 # --- 0.5.4 ------------------------------------------------------------------------------------
