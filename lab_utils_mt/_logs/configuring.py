@@ -68,14 +68,17 @@ def configure(
 
 def unconfigure() -> None:
     """Take everything back that :func:`configure` did; deliver what waits, within 3 s."""
-    global _setup
+    global _setup  # noqa: PLW0603  (the process has one root logger)
     with _lock:
-        old, _setup = _setup, _Setup()
+        # The levels of before stay known until they are restored.
+        old, between = _setup, _Setup(_setup.handlers, (), _setup.levels_before)
+        _setup = between
         set_default_name(None)
     # What is lost behind a network, the others can still tell.
     living.close_all((sink for sink in old.sinks if not sink.is_local), _CLOSE_TIMEOUT)
     with _lock:
-        if not _setup.handlers:  # nobody has configured meanwhile
+        if _setup is between:  # nobody has configured meanwhile
+            _setup = _Setup()
             _replace_handlers(old.handlers, ())
             _set_levels(old.levels_before)
             _intake.relieve(())

@@ -18,13 +18,13 @@ from colorama.ansi import CSI, AnsiBack, AnsiFore
 from .appending import whole_lines
 from .direct import DirectHandler
 from .line import LineFormatter, escape
+from .raw_streams import raw_of, written
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[TextIO]
 else:
     _StreamHandler = logging.StreamHandler  # takes no parameter before Python 3.11
 
-_STANDARD = (1, 2)
 _LAYOUT = "%(asctime)s  %(name)-20s %(message)s"
 _TIME = "%Y-%m-%d %H:%M:%S"
 
@@ -95,7 +95,7 @@ class ConsoleHandler(DirectHandler, _StreamHandler):
         lines = [text.encode(encoding, "backslashreplace") for text in texts]
         self.acquire()
         try:
-            raw = _raw(self.stream)
+            raw = raw_of(self.stream)
             if raw is not None:
                 return self._write_raw(raw, lines)
             self.stream.write("".join(line.decode(encoding) + self.terminator for line in lines))
@@ -108,37 +108,13 @@ class ConsoleHandler(DirectHandler, _StreamHandler):
         self.stream.flush()  # what others printed comes first
         start = b"\n" if self._is_torn else b""
         data = start + b"".join(line + b"\n" for line in lines)
-        size, error = _written(raw, data)
+        size, error = written(raw, data)
         if size:
             self._is_torn = data[size - 1 : size] != b"\n"
         count = whole_lines(lines, size - len(start))
         if not count:
             raise error or BlockingIOError("it takes nothing")
         return count
-
-
-def _written(raw: io.FileIO, data: bytes) -> tuple[int, OSError | None]:
-    """Write as much as can be; return how many bytes that were, and why not all."""
-    size = 0
-    try:
-        while size < len(data) and (taken := raw.write(data[size:])):
-            size += taken
-    except OSError as error:
-        return size, error
-    return size, None
-
-
-def _raw(stream: TextIO) -> io.FileIO | None:
-    """Return what is below a standard stream, to know how much of a text it took.
-
-    The layers above keep what could not be written, and the lock of those who try: a full disk
-    would double lines, and a pipe that nobody reads would keep the program from ending.
-    """
-    buffer = getattr(stream, "buffer", None)
-    raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves one layer out
-    if sys.platform == "win32" or not isinstance(raw, io.FileIO) or raw.closed:
-        return None  # Windows' console has encodings and newlines of its own
-    return raw if raw.fileno() in _STANDARD else None
 
 
 def console_handler(

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import sys
 import time
 from typing import TYPE_CHECKING
 
-from . import living
+from . import last_resort, living
 from .line import escape
 from .redaction import redact
 
@@ -23,10 +22,13 @@ logger = logging.getLogger("lab_utils_mt.logging")
 ABOUT = "_lab_utils_mt_sink"
 """The field of a report that names the sink it is about."""
 
+HEARD = "_lab_utils_mt_heard"
+"""The field of a report that each sink leaves a mark in which takes it."""
+
 FAREWELL = -1
 """Stands there instead in what is told at the end: other sinks that end could not deliver it."""
 
-_REFUSALS_APART = 60.0  # s
+_REPORTS_APART = 60.0  # s
 _PATIENCE = 60.0  # s that the other end may ask for without a word
 
 
@@ -44,10 +46,16 @@ def age(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
 
 
-def _last_resort(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            sys.stderr.write(f"WARNING  {escape(redact(text))}\n")
+def _is_heard_by_others(level: int) -> bool:
+    """Tell whether a handler that is no sink takes a report, or nobody wants to hear it."""
+    place: logging.Logger | None = logger
+    while place is not None:
+        for handler in place.handlers:
+            if not getattr(handler, "is_ours", False) and level >= handler.level:
+                return True
+        place = place.parent if place.propagate else None
+    # Without any handler, the standard library's last resort has taken it.
+    return not (logger.isEnabledFor(level) and logger.hasHandlers())
 
 
 class Health:
@@ -68,22 +76,32 @@ class Health:
         self._was_asked_to_wait = False
         self._used_after_the_end = False
         self._since = 0.0
+        self._is_told = False
+        self._faults = 0  # since the last report
+        self._faults_from = float("-inf")
         self._refusals_from = float("-inf")
         self._dropped_before = 0
 
     def failed(self, reason: str) -> None:
         """Note that a delivery failed."""
-        news = self.fault is None
-        if news:
-            self._since = time.monotonic()
+        now = time.monotonic()
+        if self.fault is None:
+            self._since, self._is_told = now, False
             self._dropped_before = self._sink.counts.dropped
+            self._faults += 1
         self.fault = reason
-        if news:
+        # One that comes and goes is told of once a minute: two such sinks would feed each other.
+        if not self._is_told and now >= self._faults_from:
+            self._faults_from, self._is_told = now + _REPORTS_APART, True
+            often = f" ({self._faults} times since the last report)" if self._faults > 1 else ""
+            self._faults = 0
             self._report(
                 logging.WARNING,
-                "%s does not work: %s; it is tried again, and what is logged waits",
+                "%s does not work: %s%s; it is tried again, and up to %d records wait",
                 self._sink.title,
                 reason,
+                often,
+                self._sink.capacity,
             )
 
     def delivered(self) -> None:
@@ -93,20 +111,21 @@ class Health:
             return
         took, self.fault = time.monotonic() - self._since, None
         dropped = self._sink.counts.dropped - self._dropped_before
-        self._report(
-            logging.INFO,
-            "%s works again after %s; %d records are lost",
-            self._sink.title,
-            age(took),
-            dropped,
-        )
+        if self._is_told:
+            self._report(
+                logging.INFO,
+                "%s works again after %s; %d records are lost",
+                self._sink.title,
+                age(took),
+                dropped,
+            )
 
     def refused(self, reason: str) -> None:
         """Note that the other end will never take a record."""
         self._refusal = reason
         now = time.monotonic()
         if now >= self._refusals_from:
-            self._refusals_from = now + _REFUSALS_APART
+            self._refusals_from = now + _REPORTS_APART
             self._report(logging.WARNING, "%s refuses what is logged: %s", self._sink.title, reason)
 
     def asked_to_wait(self, seconds: float) -> None:
@@ -133,7 +152,7 @@ class Health:
         """Note that a closed sink is still given records; that is right at the program's end."""
         if not self._used_after_the_end and not living.is_ending():
             self._used_after_the_end = True
-            _last_resort(
+            self._tell_at_last(
                 f"{self._sink.title} was closed by logging.shutdown() or a new configuration, and"
                 " what is logged is lost: call configure_logging() again"
             )
@@ -150,22 +169,17 @@ class Health:
 
     def _report(self, level: int, message: str, *args: object, about: int | None = None) -> None:
         about = id(self._sink) if about is None else about
+        heard: list[bool] = []
         # A handler of a user's may raise; no sink stops working for that.
         with contextlib.suppress(Exception):
-            logger.log(level, message, *args, extra={ABOUT: about})
-            if level >= logging.WARNING and not self._is_heard():
-                _last_resort(message % args)
+            logger.log(level, message, *args, extra={ABOUT: about, HEARD: heard})
+            if level >= logging.WARNING and not heard and not _is_heard_by_others(level):
+                self._tell_at_last(message % args)
 
-    def _is_heard(self) -> bool:
-        """Tell whether anybody but this sink takes a report."""
-        if any(sink.works for sink in living.all_sinks() if sink is not self._sink):
-            return True
-        place: logging.Logger | None = logger
-        while place is not None:
-            if not all(getattr(handler, "is_ours", False) for handler in place.handlers):
-                return True
-            place = place.parent if place.propagate else None
-        return not logger.hasHandlers()  # then the standard library's last resort has taken it
+    def _tell_at_last(self, text: str) -> None:
+        last_resort.tell(text)
+        if living.is_ending():
+            last_resort.settle()
 
     def __str__(self) -> str:
         if self.fault is not None:

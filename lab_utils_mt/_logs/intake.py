@@ -6,10 +6,9 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from . import living
-from .sink import SinkHandler, is_inner
+from .sink import SinkHandler, TakingHandler
 from .snapshot import snapshot
 
 
@@ -26,7 +25,7 @@ class _Shift:
         self.inside: deque[None] = deque()
 
 
-class Intake(logging.Handler):
+class Intake(TakingHandler):
     """The one handler that a configuration gives to the root logger.
 
     Args:
@@ -55,17 +54,6 @@ class Intake(logging.Handler):
         deadline = time.monotonic() + patience
         while old.inside and time.monotonic() < deadline:
             time.sleep(0.001)
-
-    if not TYPE_CHECKING:  # its result was None before Python 3.12
-
-        def handle(self, record):
-            """Give a record to the sinks; never waits, never raises."""
-            passed = self.filter(record)
-            if isinstance(passed, logging.LogRecord):
-                record = passed
-            if passed and not is_inner(record):
-                self.emit(record)
-            return passed
 
     def emit(self, record: logging.LogRecord) -> None:
         """Give a record to the sinks."""

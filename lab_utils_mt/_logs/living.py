@@ -7,6 +7,7 @@ of the others last.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import sys
 import threading
@@ -15,17 +16,20 @@ import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from . import last_resort
+
 if TYPE_CHECKING:
     from .sink import SinkHandler
 
 EXIT_TIMEOUT = 3.0  # s
-_LEAST_FOR_LOCAL = 0.5  # s, to tell what the others have lost
+_MORE_FOR_LOCAL = 0.5  # s, to tell what the others have lost
 LAST_WORDS = 0.2  # s for threads to end once nothing holds them
 
 # Guards _sinks.
 _lock = threading.RLock()
 _sinks: weakref.WeakSet[SinkHandler] = weakref.WeakSet()
 _exit_deadline: float | None = None
+_left_out = 0
 _watched = 0  # the child of multiprocessing whose end is watched
 
 
@@ -46,7 +50,15 @@ def all_sinks() -> list[SinkHandler]:
 def status_lines() -> list[str]:
     """Return the status command's lines about the sinks; none if there are no sinks."""
     lines = [f"  {sink.status()}" for sink in all_sinks()]
+    if _left_out:
+        lines.append(f"  left out: {_left_out} records of the threads that deliver")
     return ["logging:", *lines] if lines else []
+
+
+def leave_out() -> None:
+    """Count a record that was made while others were delivered, and is not."""
+    global _left_out  # noqa: PLW0603  (the process's own)
+    _left_out += 1
 
 
 def is_ending() -> bool:
@@ -58,8 +70,8 @@ def time_left(timeout: float, local: bool = False) -> float:
     """Return how long a sink may wait: less than usual when the program ends."""
     if _exit_deadline is None:
         return timeout
-    least = _LEAST_FOR_LOCAL if local else 0.0
-    return min(timeout, max(least, _exit_deadline - time.monotonic()))
+    deadline = _exit_deadline + (_MORE_FOR_LOCAL if local else 0.0)
+    return min(timeout, max(0.0, deadline - time.monotonic()))
 
 
 def settle(sinks: Iterable[SinkHandler], timeout: float) -> None:
@@ -92,15 +104,19 @@ def _at_exit() -> None:
     _exit_deadline = time.monotonic() + EXIT_TIMEOUT
     sinks = all_sinks()
     for local in (False, True):
-        group = [sink for sink in sinks if sink.is_local is local]
-        settle(group, _exit_deadline - time.monotonic())
+        settle([sink for sink in sinks if sink.is_local is local], time_left(EXIT_TIMEOUT, local))
+    # What hangs or is down ends now, while the others can tell what that costs.
+    for sink in [sink for sink in sinks if sink.counts.queued]:
+        sink.stop()
 
 
 def _in_child() -> None:
     global _lock, _exit_deadline
     _lock, _exit_deadline = threading.RLock(), None
+    last_resort.forget_parent()
     for sink in list(_sinks):
-        sink.forget_parent()
+        with contextlib.suppress(Exception):  # another thread was just making it
+            sink.forget_parent()
     processes = sys.modules.get("multiprocessing.util")
     if processes is not None:
         processes.register_after_fork(_watch_the_end_of_a_process, lambda watch: watch())

@@ -168,13 +168,15 @@ class Outbox:
             self._overflowing = self._overflowing and not ended
             return ended
 
-    def put_back(self) -> None:
-        """Let what was taken and not ticked off wait again, in its old place."""
+    def put_back(self) -> bool:
+        """Let what was taken and not ticked off wait again; True if an overflow begins."""
         with self._changed:
+            was_overflowing = self._overflowing
             for number, record in reversed(self._in_flight):
                 self._lane(record).appendleft((number, record))
             self._in_flight.clear()
             self._make_room()
+            return self._overflowing and not was_overflowing
 
     def give_up_hurry(self) -> None:
         """Tell those who wait that nothing more will go out for now."""

@@ -12,6 +12,7 @@ The thread starts with the first record. A kind of sink adds :meth:`SinkHandler.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -19,7 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import living
-from .health import ABOUT, FAREWELL, Health, explain
+from .health import ABOUT, FAREWELL, HEARD, Health, explain
 from .outbox import Counts, Outbox
 from .snapshot import finish, snapshot
 
@@ -53,7 +54,22 @@ class Refused(Exception):
 _sink_threads: set[int] = set()
 
 
-class SinkHandler(logging.Handler):
+class TakingHandler(logging.Handler):
+    """A handler whose :meth:`emit` never waits and never raises: it needs no lock."""
+
+    if not TYPE_CHECKING:  # its result was None before Python 3.12
+
+        def handle(self, record):
+            """Take a record if the filters let it pass; never waits, never raises."""
+            passed = self.filter(record)
+            if isinstance(passed, logging.LogRecord):
+                record = passed
+            if passed and not is_inner(record):
+                self.emit(record)
+            return passed
+
+
+class SinkHandler(TakingHandler):
     """A handler with a queue and a thread of its own. Logging costs the caller microseconds.
 
     Attributes:
@@ -120,17 +136,6 @@ class SinkHandler(logging.Handler):
 
     # --- those who log ---------------------------------------------------------------------
 
-    if not TYPE_CHECKING:  # its result was None before Python 3.12
-
-        def handle(self, record):
-            """Take a record if the filters let it pass; never waits, never raises."""
-            passed = self.filter(record)
-            if isinstance(passed, logging.LogRecord):
-                record = passed
-            if passed and not is_inner(record):
-                self.accept(snapshot(record))
-            return passed
-
     def emit(self, record: logging.LogRecord) -> None:
         """Take a record, whatever the filters say."""
         self.accept(snapshot(record))
@@ -139,6 +144,8 @@ class SinkHandler(logging.Handler):
         """Take a record that was made by :func:`.snapshot.snapshot`."""
         if (about := own.__dict__.get(ABOUT)) is not None and self._is_not_for_us(about):
             return
+        if about is not None:
+            own.__dict__.get(HEARD, []).append(True)
         if self._outbox.put(own):
             self._health.overflowed()
         if self._outbox.closed:
@@ -167,7 +174,7 @@ class SinkHandler(logging.Handler):
                 try:
                     self._turn() if news else self.chores()
                 except Exception as error:  # noqa: BLE001  (a sink's thread outlives what it meets)
-                    self._outbox.put_back()
+                    self._put_back()
                     self._failed(error)
         finally:
             _sink_threads.discard(threading.get_ident())
@@ -189,7 +196,11 @@ class SinkHandler(logging.Handler):
         records = [finish(record) for record in self._outbox.take(self.batch)]
         if records:
             self._deliver(records)
-            self._outbox.put_back()
+            self._put_back()
+
+    def _put_back(self) -> None:
+        if self._outbox.put_back():
+            self._health.overflowed()
 
     def _deliver(self, records: list[logging.LogRecord]) -> None:
         try:
@@ -233,8 +244,21 @@ class SinkHandler(logging.Handler):
 
     def hurry(self) -> None:
         """Ask for everything to be delivered now."""
-        if threading.get_ident() not in _sink_threads:
-            self._outbox.hurry()
+        if threading.get_ident() in _sink_threads:
+            return
+        self._outbox.hurry()
+        if self._thread is None and self._outbox.counts.queued:
+            if self._outbox.claim_worker():
+                self._start()
+            if self._thread is None:
+                self._work_here()
+
+    def _work_here(self) -> None:
+        """Do without the thread that can no longer be started, if that takes no time."""
+        if self.is_local:
+            with contextlib.suppress(Exception):  # nobody is left to tell
+                self._turn()
+        self._outbox.give_up_hurry()
 
     def await_settled(self, timeout: float) -> bool:
         """Wait until all is delivered or an attempt fails; False if neither comes in time."""
@@ -318,4 +342,7 @@ def is_inner(record: logging.LogRecord) -> bool:
 
     Libraries log what they send, addresses and all: it would be sent again, and again.
     """
-    return threading.get_ident() in _sink_threads and ABOUT not in record.__dict__
+    if threading.get_ident() not in _sink_threads or ABOUT in record.__dict__:
+        return False
+    living.leave_out()
+    return True

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from pathlib import Path
@@ -188,6 +189,25 @@ def test_no_record_is_missed_or_doubled_while_it_is_replaced(configure, tmp_path
     settle()
     found = [record["message"] for record in lines_of(tmp_path) if record["name"] == "busy"]
     assert sorted(found) == sorted(logged)
+
+
+def test_a_configuration_that_comes_while_another_is_undone_knows_the_levels_of_before(configure):
+    """A sink that is slow to end gives it time to come."""
+    noisy = logging.getLogger("noisy")
+    before = logging.getLogger().level, noisy.level
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        alarms = f"[AlarmLogger]\nactive = 1\nport = {deaf.getsockname()[1]}\ntimeout = 1\n"
+        configure(NO_CONSOLE + alarms + "log_level = DEBUG\n[Levels]\nnoisy = ERROR\n")
+        logging.getLogger("x").error("keeps it busy")
+        undoing = threading.Thread(target=unconfigure_logging)
+        undoing.start()
+        while configuring._setup.sinks:
+            undoing.join(0.001)
+        configure(NO_CONSOLE + "[Levels]\nnoisy = DEBUG\n")
+        undoing.join(TIMEOUT)
+        assert noisy.level == logging.DEBUG
+        unconfigure_logging()
+    assert (logging.getLogger().level, noisy.level) == before
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there is no SIGALRM here")

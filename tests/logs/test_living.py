@@ -84,16 +84,18 @@ def test_the_end_is_bounded_and_says_what_is_lost():
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a pipe there takes what it gets")
-def test_a_console_that_nobody_reads_does_not_keep_the_program():
+@pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
+@pytest.mark.parametrize("count", [3000, 30000])
+def test_a_console_that_nobody_reads_does_not_keep_the_program(count, errors):
     """A pager that was stopped; the standard library's handler waits for ever."""
     program = (
         "import sys\nsys.path.insert(0, sys.argv[1])\n"
         "from lab_utils_mt.custom_logging import configure_logging, getLogger\n"
         "configure_logging()\n"
-        "for i in range(5000): getLogger('x').info('number %d %s', i, 'y' * 100)\n"
+        f"for i in range({count}): getLogger('x').info('number %d %s', i, 'y' * 100)\n"
     )
     command = [sys.executable, "-c", program, PACKAGE_FOLDER]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process:
         try:
             assert process.wait(30) == 0  # not a byte was read
         finally:
@@ -124,3 +126,17 @@ def test_a_child_of_multiprocessing_delivers_what_it_logged(tmp_path):
     subprocess.run(command, check=True, timeout=60)
     (file,) = tmp_path.glob("lab_*.log")
     assert len(file.read_text().splitlines()) == 500
+
+
+def test_what_is_logged_first_at_the_very_end_is_delivered(tmp_path):
+    """When some Pythons start no thread any more."""
+    program = (
+        "import atexit, sys\nsys.path.insert(0, sys.argv[1])\n"
+        "from lab_utils_mt.custom_logging import configure_logging, getLogger\n"
+        "configure_logging()\n"
+        "atexit.register(lambda: getLogger('x').info('bye'))\n"
+    )
+    command = [sys.executable, "-c", program, PACKAGE_FOLDER]
+    result = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.endswith(" bye\n")
+    assert result.stderr == ""

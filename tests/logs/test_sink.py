@@ -76,7 +76,7 @@ def test_a_place_that_is_down_is_reported_once_and_once_when_it_is_back():
         wait_until(lambda: len(reports) == 2)
         assert reports[0] == (
             "shelf does not work: ConnectionRefusedError: nobody there, password=***;"
-            " it is tried again, and what is logged waits"
+            " it is tried again, and up to 1000 records wait"
         )
         assert reports[1].startswith("shelf works again after ")
         assert shelf.status() == "shelf: 20 raised = 20 sent + 0 queued + 0 dropped; ok"
@@ -499,3 +499,87 @@ def test_threads_of_a_forked_child_are_heard():
         assert os.read(reading, 100) == b"20"
     os.close(reading)
     os.close(writing)
+
+
+def test_two_sinks_that_come_and_go_do_not_feed_each_other():
+    """Each event would make the other fail, which is an event."""
+
+    class Flapping(Shelf):
+        def deliver(self, records):
+            self.fault = None if self.fault else OSError("cut")
+            return super().deliver(records)
+
+    one, two = Flapping("one"), Flapping("two")
+    one._first_pause = two._first_pause = 0.01
+    reports = logging.getLogger("lab_utils_mt.logging")
+    intake = Intake([one, two])
+    reports.addHandler(intake)
+    try:
+        with logging_to(one) as logger:
+            for number in range(20):
+                logger.info("number %d", number)
+            wait_until(lambda: len(one.kept) >= 20)
+            wait_until(lambda: not one.counts.queued + two.counts.queued)
+            assert one.attempts > 40
+            assert one.counts.raised + two.counts.raised < 30
+    finally:
+        reports.removeHandler(intake)
+        one.close()
+        two.close()
+
+
+def test_a_report_that_no_other_sink_takes_is_told_all_the_same(capsys):
+    """The other one is for errors only."""
+    shelf, strict = Shelf(), Shelf("strict")
+    strict.setLevel(logging.ERROR)
+    shelf.fault = OSError("down")
+    reports = logging.getLogger("lab_utils_mt.logging")
+    intake = Intake([shelf, strict])
+    before, reports.propagate = reports.propagate, False
+    reports.addHandler(intake)
+    try:
+        reports.error("x")
+        wait_until(lambda: "does not work" in capsys.readouterr().err)
+    finally:
+        reports.removeHandler(intake)
+        reports.propagate = before
+        shelf.flush_timeout = strict.flush_timeout = 0.1
+        shelf.close()
+        strict.close()
+
+
+def test_an_overflow_that_begins_when_a_delivery_fails_is_told():
+    """What was on its way has no place any more."""
+    shelf = Shelf(capacity=5, batch=5)
+    shelf.gate.clear()
+    with listening() as reports, logging_to(shelf) as logger:
+        for number in range(5):
+            logger.info("number %d", number)
+        wait_until(lambda: shelf.attempts == 1)
+        for number in range(5):
+            logger.info("number %d", number)
+        shelf.fault = OSError("down")
+        shelf.gate.set()
+        wait_until(lambda: len(reports) == 2)
+        assert sorted("queue of 5 records is full" in text for text in reports) == [False, True]
+        shelf.fault = None
+
+
+def test_without_a_thread_a_local_sink_delivers_at_its_end(monkeypatch):
+    """The system has no thread left."""
+    shelf = Shelf()
+    shelf.is_local = True
+
+    def start(thread):
+        raise RuntimeError("can't start new thread")
+
+    with listening(), logging_to(shelf) as logger:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        logger.info("x")
+        begin = time.monotonic()
+        shelf.flush()
+        monkeypatch.undo()
+        assert shelf.texts == ["x"]
+        assert time.monotonic() - begin < shelf.flush_timeout
+        logger.info("y")
+        await_counts(shelf, sent=2)
