@@ -19,8 +19,10 @@ parser.add_argument("--config", help="the server's settings; host and port are t
 parser.add_argument("--host", help="default: localhost")
 parser.add_argument("--port", type=int, help="default: 1507")
 parser.add_argument("--every", type=float, metavar="SECONDS", help="ask again and again")
-parser.add_argument("words", nargs="+", help="the command; help explains all of them")
+parser.add_argument("words", nargs=argparse.REMAINDER, help="the command; help explains all")
 options = parser.parse_args()
+if not options.words:
+    parser.error("which command? help explains all of them")
 if options.every is not None and not 0.01 <= options.every <= 86400:
     parser.error("--every must be from 0.01 to 86400 seconds")
 

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -603,6 +604,29 @@ def test_the_program_keeps_alarms_from_run_to_run(tmp_path):
             assert client.send_message("quit") == "Goodbye!"
         process.communicate(timeout=TIMEOUT)
         assert process.returncode == 0
+
+
+def test_the_commands_that_its_help_shows_can_be_typed(tmp_path):
+    """Each of them, options and all."""
+    shown = re.findall(r"^    python cryostat_client.py --port 9020 (.*)", PATH.read_text(), re.M)
+    assert len(shown) == 3
+    with program(tmp_path, "--host", "127.0.0.1", "--port", "0") as process:
+        port = port_of(process)
+        with Client(host="127.0.0.1", port=port, timeout=TIMEOUT) as client:
+            for number in range(7):
+                client.send_message(f"alarm cryostat --level ERROR --message {number}")
+        for words in shown:
+            result = subprocess.run(
+                [sys.executable, "cryostat_client.py", "--port", str(port), *shlex.split(words)],
+                cwd=PATH.parent,
+                env={**os.environ, "PYTHONPATH": str(Path(lab_utils_mt.__file__).parents[1])},
+                capture_output=True,
+                text=True,
+                check=True,
+                timeout=TIMEOUT,
+            )
+            assert result.stdout
+            assert result.stderr == ""
 
 
 def test_escalations_go_where_the_logging_file_says(tmp_path):

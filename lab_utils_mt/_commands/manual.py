@@ -115,7 +115,12 @@ def _explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> st
     help_text = _filled_in(action.help, parser, values)
     notes = [f"one of {choices}"] if choices else []
     shown = action.default is not None and action.default is not argparse.SUPPRESS
-    if shown and action.nargs != 0 and "%(default)" not in (action.help or ""):
+    if (
+        shown
+        and str(action.default)
+        and action.nargs != 0
+        and "%(default)" not in (action.help or "")
+    ):
         notes.append(f"default {action.default}")
     return " ".join([help_text, f"({'; '.join(notes)})" if notes else ""]).strip()
 

@@ -22,6 +22,7 @@ def stage_parser() -> ArgumentParser:
     move.add_argument(
         "-s", "--speed", type=int, default=5, help="in mm/s, %(default)s if not given"
     )
+    move.add_argument("--note", default="", help="for others")
     move.add_argument("--mode", choices=["slow", "fast"], default="slow", help="how")
     move.add_argument("--window", nargs=2, metavar=("LOW", "HIGH"), required=True)
     move.add_argument("--dry", action="store_true", help="only pretend")
@@ -43,6 +44,7 @@ def test_the_manual_tells_everything() -> None:
         "axis which axis (one of x, y)",
         "[position] where to, 100% sure (default 0.0)",
         "[-s, --speed SPEED] in mm/s, 5 if not given",
+        "[--note NOTE] for others",
         "[--mode MODE] how (one of slow, fast; default slow)",
         "--window LOW HIGH",
         "[--dry] only pretend",
