@@ -608,7 +608,8 @@ def test_the_program_keeps_alarms_from_run_to_run(tmp_path):
 
 def test_the_commands_that_its_help_shows_can_be_typed(tmp_path):
     """Each of them, options and all."""
-    shown = re.findall(r"^    python cryostat_client.py --port 9020 (.*)", PATH.read_text(), re.M)
+    pattern = r"^    python cryostat_client.py --port 9020 (.*)"
+    shown = re.findall(pattern, PATH.read_text(), re.MULTILINE)
     assert len(shown) == 3
     with program(tmp_path, "--host", "127.0.0.1", "--port", "0") as process:
         port = port_of(process)

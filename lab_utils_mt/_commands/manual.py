@@ -114,14 +114,10 @@ def _explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> st
     values = {**vars(action), "choices": choices, "type": getattr(action.type, "__name__", None)}
     help_text = _filled_in(action.help, parser, values)
     notes = [f"one of {choices}"] if choices else []
-    shown = action.default is not None and action.default is not argparse.SUPPRESS
-    if (
-        shown
-        and str(action.default)
-        and action.nargs != 0
-        and "%(default)" not in (action.help or "")
-    ):
-        notes.append(f"default {action.default}")
+    default = action.default
+    known = default is not None and default is not argparse.SUPPRESS and str(default) != ""
+    if known and action.nargs != 0 and "%(default)" not in (action.help or ""):
+        notes.append(f"default {default}")
     return " ".join([help_text, f"({'; '.join(notes)})" if notes else ""]).strip()
 
 
