@@ -7,7 +7,7 @@ passwords and tokens in addresses, what follows ``Bearer``, and the value of eve
 called like a secret: ``password=x``, ``"token": "x"``, ``PGPASSWORD: x``.
 
 When in doubt it is hidden: of ``invalid token: expected a name``, the word after the colon is
-lost. What stays is ``none``, ``null``, ``true`` and ``false``.
+lost. What stays is ``none``, ``null``, ``true`` and ``false``; and ``pass``, as filters have it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _VALUE = r"""
   )"""
 _BY_NAME = re.compile(
     r"""(?P<kept> [PpTtSsAa] (?:
-        (?<=[Pp]) (?i: ass(?:word|wd|phrase) | wd | (?<![\w-]p)ass )
+        (?<=[Pp]) (?i: ass(?:word|wd|phrase) | wd )
       | (?<=[Tt]) (?i: oken )
       | (?<=[Ss]) (?i: ecret (?:[_-]?(?:access[_-]?)?key)? )
       | (?<=[Aa]) (?i: pi[_-]?key | uthorization )
@@ -67,7 +67,7 @@ _BY_NAME = re.compile(
 _KINDS = (_SLACK, _IN_ADDRESS, _BY_NAME, _BEARER)
 
 _NAME = re.compile(
-    r"""(?: (?:^|[^\w-]) pass | pass(?:word|wd|phrase) | pwd | token | authorization | api[_-]?key
+    r"""(?: pass(?:word|wd|phrase) | pwd | token | authorization | api[_-]?key
     | secret (?:[_-]?(?:access[_-]?)?key)? ) \Z""",
     re.VERBOSE | re.IGNORECASE,
 )
