@@ -1,6 +1,5 @@
 """Do two processes that write to one file lose nothing?"""
 
-import contextlib
 import errno
 import os
 import subprocess
@@ -8,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from logs.crowds import start_together
 
 import lab_utils_mt.exceptions
 from lab_utils_mt._logs.appending import AppendingFile
@@ -57,23 +57,6 @@ def run(program, *args, **options):
     ).stdout.split()
 
 
-def let_four_processes_write(path):
-    """Start them, then let them go all at once."""
-    command = [sys.executable, "-c", TAKE_TURNS, PACKAGE_FOLDER, str(path)]
-    with contextlib.ExitStack() as stack:
-        started = []
-        for name in "abcd":
-            process = subprocess.Popen([*command, name], stdin=subprocess.PIPE)
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            started.append(process)
-        for process in started:
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-        for process in started:
-            assert process.wait(60) == 0
-
-
 def whole_lines(path):
     """Return who wrote which line, of those that are whole."""
     found = []
@@ -87,7 +70,7 @@ def whole_lines(path):
 def test_four_processes_lose_no_line(tmp_path):
     """5,000 lines each, of 20 bytes to 70 kB; and each finds its own in order."""
     path = tmp_path / "log"
-    let_four_processes_write(path)
+    start_together(TAKE_TURNS, PACKAGE_FOLDER, str(path))
     found = whole_lines(path)
     assert len(path.read_bytes().splitlines()) == len(found) == 20_000
     for name in "abcd":

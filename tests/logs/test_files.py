@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from logs.crowds import start_together
 
 import lab_utils_mt.exceptions
 from lab_utils_mt._logs import redaction
@@ -274,19 +275,7 @@ def test_the_stock_handler_loses_a_day_or_mixes_two(tmp_path):
 
 def test_four_processes_lose_nothing_around_midnight(tmp_path):
     """5,000 records each, some of more than 64 KiB, half of them before it."""
-    command = [sys.executable, "-c", WRITE, PACKAGE_FOLDER, str(tmp_path)]
-    with contextlib.ExitStack() as stack:
-        started = []
-        for name in "abcd":
-            process = subprocess.Popen([*command, name], stdin=subprocess.PIPE)
-            stack.enter_context(process)
-            stack.callback(process.kill)
-            started.append(process)
-        for process in started:
-            process.stdin.write(b"go\n")
-            process.stdin.flush()
-        for process in started:
-            assert process.wait(60) == 0
+    start_together(WRITE, PACKAGE_FOLDER, str(tmp_path))
     found = texts(tmp_path)
     assert list(found) == ["beam_2026-06-01.log", "beam_2026-06-02.log"]
     for half, lines in enumerate(found.values()):
