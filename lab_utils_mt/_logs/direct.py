@@ -11,7 +11,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .health import ABOUT, age, explain, logger
+from .._commands.ages import age
+from .health import ABOUT, explain, logger
 from .line import LineFormatter
 from .snapshot import finished
 

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
+from .._commands.ages import age
 from . import last_resort, living
 from .line import escape
 from .redaction import redact
@@ -39,11 +40,6 @@ def explain(error: BaseException) -> str:
     except Exception:  # noqa: BLE001  (an exception's own code may do anything)
         text = ""
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def age(seconds: float) -> str:
-    """Return a duration to read."""
-    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004
 
 
 def _is_heard_by_others(level: int) -> bool:

@@ -22,6 +22,7 @@ import threading
 import time
 from typing import Any, TypeVar
 
+from .._commands.ages import age
 from .._commands.dispatch import Reply, shown
 from .._wire.replies import encode_reply
 from .accepting import AcceptLoop
@@ -30,7 +31,7 @@ from .lifecycle import Lifecycle
 from .rate import RateLimit
 from .registry import Registry
 from .sockets import INHERITED, prepare
-from .status import age, status_lines
+from .status import status_lines
 from .workers import Workers
 
 logger = logging.getLogger("lab_utils_mt.server")

@@ -9,7 +9,7 @@ import pytest
 from daemons import TIMEOUT, wait_until
 
 from lab_utils_mt._serving.rate import RateLimit
-from lab_utils_mt._serving.status import age
+from lab_utils_mt._commands.ages import age
 from lab_utils_mt._serving.workers import Workers
 
 
