@@ -19,13 +19,12 @@ from collections.abc import Mapping
 from ..exceptions import ConfigError
 from . import living
 from .files import PlainFormatter
+from .health import logger
 from .intake import Intake
 from .logger import set_default_name
 from .plan import Kind, Plan, default_plan, read_plan
 from .settings import HIGHEST_LEVEL, level_of
 from .sink import SinkHandler
-
-logger = logging.getLogger("lab_utils_mt.logging")
 
 _CLOSE_TIMEOUT = 3.0  # s for all sinks together
 
@@ -74,15 +73,19 @@ def unconfigure() -> None:
         old, between = _setup, _Setup(_setup.handlers, (), _setup.levels_before)
         _setup = between
         set_default_name(None)
+        local = [sink for sink in old.sinks if sink.is_local]
+        shift = _intake.relieve(local)
     # What is lost behind a network, the others can still tell.
+    shift.await_end()
     living.close_all((sink for sink in old.sinks if not sink.is_local), _CLOSE_TIMEOUT)
     with _lock:
         if _setup is between:  # nobody has configured meanwhile
             _setup = _Setup()
             _replace_handlers(old.handlers, ())
             _set_levels(old.levels_before)
-            _intake.relieve(())
-    living.close_all(old.sinks, _CLOSE_TIMEOUT)
+            shift = _intake.relieve(())
+    shift.await_end()
+    living.close_all(local, _CLOSE_TIMEOUT)
 
 
 def _plan(config_file: str | None, further: dict[str, Kind]) -> Plan:
@@ -117,11 +120,12 @@ def _put_into_force(plan: Plan, logger_name: str, app_level: int | None) -> None
         old = _setup
         now = {name: logging.getLogger(name).level for name in levels}
         before = {name: old.levels_before.get(name, now[name]) for name in levels}
-        _intake.relieve(plan.sinks)
+        shift = _intake.relieve(plan.sinks)
         _replace_handlers(old.handlers, (_intake,))
         _set_levels({**old.levels_before, **levels})  # in one go: none is lower in between
         _setup = _Setup((_intake,), tuple(plan.sinks), before)
         set_default_name(logger_name)
+    shift.await_end()
     living.close_all(old.sinks, _CLOSE_TIMEOUT)
 
 

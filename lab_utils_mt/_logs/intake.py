@@ -12,17 +12,25 @@ from .sink import SinkHandler, TakingHandler
 from .snapshot import snapshot
 
 
-class _Shift:
+class Shift:
     """Some sinks, and the threads that are just giving them a record.
 
     A deque, as its methods are atomic: whoever logs takes no lock here.
     """
 
-    is_ours = True
-
     def __init__(self, sinks: Sequence[SinkHandler]) -> None:
         self.sinks = tuple(sinks)
         self.inside: deque[None] = deque()
+
+    def await_end(self, patience: float = 1.0) -> None:
+        """Wait until no thread gives these sinks a record any more.
+
+        Args:
+            patience: Seconds after which a thread that does not come to an end is left alone.
+        """
+        deadline = time.monotonic() + patience
+        while self.inside and time.monotonic() < deadline:
+            time.sleep(0.001)
 
 
 class Intake(TakingHandler):
@@ -32,28 +40,19 @@ class Intake(TakingHandler):
         sinks: Where records of their level go.
     """
 
-    is_ours = True
-
     def __init__(self, sinks: Sequence[SinkHandler]) -> None:
         super().__init__()
-        self._shift = _Shift(sinks)
+        self._shift = Shift(sinks)
 
     @property
     def sinks(self) -> tuple[SinkHandler, ...]:
         """Where records of their level go."""
         return self._shift.sinks
 
-    def relieve(self, sinks: Sequence[SinkHandler], patience: float = 1.0) -> None:
-        """Take other sinks; returns when no thread gives a record to the old ones any more.
-
-        Args:
-            sinks: The new ones.
-            patience: Seconds after which a thread that does not come to an end is left alone.
-        """
-        old, self._shift = self._shift, _Shift(sinks)
-        deadline = time.monotonic() + patience
-        while old.inside and time.monotonic() < deadline:
-            time.sleep(0.001)
+    def relieve(self, sinks: Sequence[SinkHandler]) -> Shift:
+        """Take other sinks, and return the old ones, which threads may be giving a record yet."""
+        old, self._shift = self._shift, Shift(sinks)
+        return old
 
     def emit(self, record: logging.LogRecord) -> None:
         """Give a record to the sinks."""
@@ -66,7 +65,7 @@ class Intake(TakingHandler):
         finally:
             shift.inside.pop()
 
-    def _enter(self) -> _Shift:
+    def _enter(self) -> Shift:
         while True:
             shift = self._shift
             shift.inside.append(None)

@@ -227,6 +227,34 @@ def test_a_signal_handler_may_unconfigure_while_its_thread_configures(configure,
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+    configure(NO_CONSOLE + file_section(tmp_path))
+    assert logging.getLogger().handlers.count(configuring._intake) == 1
+    assert len(living.all_sinks()) == 1  # of all those that were interrupted, none is left
+    unconfigure_logging()
+    assert configuring._intake not in logging.getLogger().handlers
+
+
+def test_threads_that_log_while_it_is_undone_meet_no_closed_sink(configure, capsys):
+    """They were told to configure again, on the standard error output."""
+    stop = threading.Event()
+
+    def log():
+        while not stop.is_set():
+            logging.getLogger("busy").warning("on and on")
+            stop.wait(0.0005)
+
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        configure(f"[AlarmLogger]\nactive = 1\nport = {deaf.getsockname()[1]}\ntimeout = 1\n")
+        thread = threading.Thread(target=log)
+        thread.start()
+        try:
+            unconfigure_logging()
+        finally:
+            stop.set()
+            thread.join(TIMEOUT)
+    output = capsys.readouterr()
+    assert "is closed" in output.out  # what the alarms lost, told by the console
+    assert output.err == ""
 
 
 def test_undoing_restores_what_was_there(configure, screen, tmp_path):
