@@ -13,7 +13,6 @@ there, control characters are escaped and braces become parentheses.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import logging
@@ -26,7 +25,7 @@ from .._wire.text import quote
 from ..exceptions import ConfigError, ConnectionClosed, MessageError, ReplyLost
 from .confirming import CommandFailed, confirm
 from .health import explain
-from .line import escape
+from .line import TIME, copy_of, escape
 from .redaction import redact
 from .sink import Refused, SinkHandler
 
@@ -144,7 +143,7 @@ class AlarmSink(SinkHandler):
             if self.formatter is None:
                 return alarm_line(record, self.command)
             # The formatter leaves its results in the record, which other sinks have, too.
-            text = self.formatter.format(copy.copy(record))
+            text = self.formatter.format(copy_of(record))
             return _cut(redact(text), escape, self._dialect.longest)
         except Exception as error:  # a formatter of the user's may do anything
             raise Refused(f"a record cannot be formatted: {explain(error)}") from error
@@ -229,7 +228,7 @@ def alarm_line(record: logging.LogRecord, command: str) -> str:
 
 
 def _date(record: logging.LogRecord, tells_microseconds: bool) -> str:
-    date = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+    date = time.strftime(TIME, time.localtime(record.created))
     return f"{date}.{int(record.created % 1 * 1e6):06d}" if tells_microseconds else date
 
 

@@ -17,7 +17,7 @@ from colorama.ansi import CSI, AnsiBack, AnsiFore
 
 from .appending import whole_lines
 from .direct import DirectHandler
-from .line import LineFormatter, escape
+from .line import TIME, LineFormatter, escape
 from .raw_streams import raw_of, written
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ else:
     _StreamHandler = logging.StreamHandler  # takes no parameter before Python 3.11
 
 _LAYOUT = "%(asctime)s  %(name)-20s %(message)s"
-_TIME = "%Y-%m-%d %H:%M:%S"
 
 
 class ColoredFormatter(LineFormatter):
@@ -144,7 +143,7 @@ def console_handler(
         handler = ConsoleHandler(target)
         in_colour = _in_colour(target) if colour is None else colour
         kind = ColoredFormatter if in_colour else LineFormatter
-        handler.setFormatter(kind(_LAYOUT, _TIME))
+        handler.setFormatter(kind(_LAYOUT, TIME))
     handler.setLevel(level)
     return handler
 

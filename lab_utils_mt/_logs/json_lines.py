@@ -15,7 +15,7 @@ from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
 
-from .line import SecondsFormatter
+from .line import TIME, SecondsFormatter
 from .redaction import HIDDEN, is_secret_name, redact
 from .snapshot import finished, settled
 from .unprintable import escape_as_json
@@ -32,7 +32,6 @@ _FIELDS = (
     "threadName",
 )
 _OWN = frozenset({*_FIELDS, "exc_info", "stack_info"})  # others are the user's
-_TIME = "%Y-%m-%d %H:%M:%S"
 _MOST_BITS = 8192  # Python does not write out numbers of more than 4300 digits
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
@@ -45,7 +44,7 @@ class JsonLinesFormatter(SecondsFormatter, JsonFormatter):
     hides_secrets = True
 
     def __init__(self) -> None:
-        super().__init__(_FIELDS, _TIME)
+        super().__init__(_FIELDS, TIME)
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON; the record, shared by all handlers, is not changed."""

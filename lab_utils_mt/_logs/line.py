@@ -18,6 +18,8 @@ from .redaction import redact
 LEVEL_WIDTH = 9
 LONGEST = 100_000  # characters of a text
 CONTINUATION = "\n  | "
+TIME = "%Y-%m-%d %H:%M:%S"
+"""How every sink writes a time, as 0.5.x does; local."""
 
 
 def escape(text: str) -> str:

@@ -13,7 +13,7 @@ from logging.handlers import SMTPHandler
 from typing import TYPE_CHECKING, Any
 
 from .bounded import Bound, Undelivered, check_seconds
-from .health import ABOUT
+from .health import ABOUT, logger
 from .mail_account import PORTS, context_of, hide_login, login_of, place_of, recipients_of
 from .rendering import message_formatter, render
 from .sink import Refused, SinkHandler
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 _LONGEST_RECORD = 10_000  # characters
 _LARGEST_MAIL = 1_000_000  # bytes of records
 _LEAST_LARGEST = 20_000  # bytes; every server takes as much, unless it is full
-
-logger = logging.getLogger("lab_utils_mt.logging")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,9 @@ Like a line of the console, with where it comes from; and short enough to be rea
 
 from __future__ import annotations
 
-import copy
 import logging
 
-from .line import CONTINUATION, LineFormatter, escape
+from .line import CONTINUATION, TIME, LineFormatter, copy_of, escape
 from .redaction import redact
 
 _MARGIN = CONTINUATION.lstrip("\n")
@@ -16,9 +15,7 @@ _MARGIN = CONTINUATION.lstrip("\n")
 
 def message_formatter() -> logging.Formatter:
     """Return the formatter that messages have unless somebody sets another."""
-    return LineFormatter(
-        "%(asctime)s %(name)s %(module)s %(funcName)s %(message)s", "%Y-%m-%d %H:%M:%S"
-    )
+    return LineFormatter("%(asctime)s %(name)s %(module)s %(funcName)s %(message)s", TIME)
 
 
 def render(handler: logging.Handler, record: logging.LogRecord, most: int) -> str:
@@ -39,7 +36,7 @@ def render(handler: logging.Handler, record: logging.LogRecord, most: int) -> st
 def _formatted(handler: logging.Handler, record: logging.LogRecord) -> str:
     try:
         # A formatter leaves its results in the record, which other sinks have, too.
-        return str(handler.format(copy.copy(record)))
+        return str(handler.format(copy_of(record)))
     except Exception as error:  # noqa: BLE001  (a formatter of the user's; the record is not lost)
         fault = f"(the formatter of this handler raises {type(error).__name__})"
         return f"{message_formatter().format(record)}\n{fault}"

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 import stat
 import sys
 from pathlib import Path
 
 from .._config import full_path
 from ..exceptions import ConfigError
+from .health import logger
 from .redaction import hide, redact
-
-logger = logging.getLogger("lab_utils_mt.logging")
 
 _LONGEST = 65_535  # bytes; a secret is one line
 

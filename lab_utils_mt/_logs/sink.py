@@ -57,6 +57,8 @@ _sink_threads: set[int] = set()
 class TakingHandler(logging.Handler):
     """A handler whose :meth:`emit` never waits and never raises: it needs no lock."""
 
+    is_ours = True  # for those who look for other handlers
+
     if not TYPE_CHECKING:  # its result was None before Python 3.12
 
         def handle(self, record):
@@ -86,7 +88,6 @@ class SinkHandler(TakingHandler):
 
     batch = 1
     is_local = False
-    is_ours = True
     longest_pause = 30.0
     flush_timeout = 2.0
     _first_pause = 0.5
@@ -318,11 +319,6 @@ class SinkHandler(TakingHandler):
     def closed(self) -> bool:
         """Whether no record is taken any more."""
         return self._outbox.closed
-
-    @property
-    def works(self) -> bool:
-        """Whether the last delivery, if any, succeeded."""
-        return self._health.fault is None
 
     @property
     def asked_to_wait(self) -> float:

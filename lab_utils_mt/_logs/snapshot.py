@@ -62,7 +62,7 @@ def _coerce(fields: dict[str, Any]) -> None:
         if type(fields[name]) is not str:
             fields[name] = _shown(fields[name])
     for name in _OPTIONAL_TEXTS:
-        if type(fields[name]) is not str and fields[name] is not None:
+        if fields[name] is not None:
             fields[name] = _shown(fields[name])
 
 
