@@ -563,6 +563,9 @@ def test_any_words_confirm(reply):
         with logging_to(handler) as logger:
             logger.error("one")
             await_delivery(handler, sent=1, dropped=0)
+            assert handler.status().endswith("; ok")
+    assert len(peer.lines) == 1
+    assert peer.lines[0].endswith(" --message one")
 
 
 def test_a_fault_of_the_server_that_may_pass_is_waited_for():

@@ -187,7 +187,9 @@ def test_an_own_context_is_used(server: MailServer, ca: str) -> None:
     for secure in (context, (context,)):
         with logging_to(mail_handler(server.port, None, secure=secure)) as log:
             log.error("hot")
-            first_mail(server)
+            mail = first_mail(server)
+        assert mail.secure
+        assert mail.text.endswith(" hot\n")
         server.mails.clear()
 
 
@@ -622,17 +624,23 @@ class Subjects(TlsSMTPHandler):
         return f"{record.levelname}: {record.getMessage()}"
 
 
-def test_a_subject_from_a_client_adds_no_header(server: MailServer, ca: str) -> None:
-    """Where the stock handler writes it as it is."""
-    attempt = f"hot\r\nBcc: spy@elsewhere.example\r\n\r\nbody{HOSTILE}"
+def harmless_mail_about(text: str, server: MailServer, ca: str) -> Any:
+    """Send one whose subject is a client's text; return what arrived, if it is harmless."""
     handler = Subjects(
         ("127.0.0.1", server.port), SENDER, RECIPIENT, "s", (USER, PASSWORD), ca_file=ca
     )
     with logging_to(handler) as log:
-        log.error(attempt)
+        log.error(text)
         mail = first_mail(server)
     assert mail.recipients == [RECIPIENT]
     assert_harmless(mail.content)
+    return mail
+
+
+def test_a_subject_from_a_client_adds_no_header(server: MailServer, ca: str) -> None:
+    """Where the stock handler writes it as it is."""
+    attempt = f"hot\r\nBcc: spy@elsewhere.example\r\n\r\nbody{HOSTILE}"
+    mail = harmless_mail_about(attempt, server, ca)
     assert mail.message["Subject"].startswith("ERROR: hot\\r\\nBcc: spy")
     assert mail.text.count("\n") == 1
 
@@ -643,14 +651,7 @@ def test_an_encoded_word_from_a_client_stays_one(server: MailServer, ca: str) ->
         "=?utf-8?q?x=0D=0ABcc:_spy@elsewhere.example=0D=0AContent-Type:_text/html=0D=0A=0D=0A"
         "<b>pay=1B=00</b>?="
     )
-    handler = Subjects(
-        ("127.0.0.1", server.port), SENDER, RECIPIENT, "s", (USER, PASSWORD), ca_file=ca
-    )
-    with logging_to(handler) as log:
-        log.error(attempt)
-        mail = first_mail(server)
-    assert mail.recipients == [RECIPIENT]
-    assert_harmless(mail.content)
+    mail = harmless_mail_about(attempt, server, ca)
     assert mail.message["Subject"] == "ERROR: " + attempt.replace("=?", "= ?")
 
 
