@@ -6,6 +6,9 @@
     ├── ConfigError              a setting cannot be used; also configparser.Error
     ├── LockError                another server holds the PID file
     ├── MessageError             the text is not a valid message or command
+    ├── CommandFailed            a command raised an error on the server
+    ├── DeviceBusy               a command waited in vain for its device; also TimeoutError
+    ├── ShuttingDown             the server takes no more commands; also ConnectionError
     ├── ConnectionClosed         the other end is gone; also ConnectionError
     │   └── ReplyLost            ... after the request, before its reply
     │       └── ReplyTimeout     ... because the reply did not come in time; also TimeoutError
@@ -41,6 +44,44 @@ class LockError(LabUtilsError):
 
 class MessageError(LabUtilsError):
     """A text is not a valid message: malformed, or refused by the command parser."""
+
+
+class CommandFailed(LabUtilsError):
+    """A command raised an error on the server; the text is the error's.
+
+    A command may raise it itself when it cannot do what it is asked for: then the text is the
+    reply, and the log has no traceback.
+    """
+
+
+class DeviceBusy(LabUtilsError, TimeoutError):
+    """A command waited in vain for its device.
+
+    Attributes:
+        device: The device.
+        command: The command that holds it.
+        client: Where that command comes from.
+        seconds: For how long it has held the device.
+        waited: For how long the other command has waited, in seconds.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        device: str = "",
+        command: str = "",
+        client: str = "",
+        seconds: float = 0.0,
+        waited: float = 0.0,
+    ) -> None:
+        super().__init__(text)
+        self.device, self.command, self.client = device, command, client
+        self.seconds, self.waited = seconds, waited
+
+
+class ShuttingDown(LabUtilsError, ConnectionError):
+    """The server takes no more commands, because it stops."""
 
 
 class ConnectionClosed(LabUtilsError, ConnectionError):

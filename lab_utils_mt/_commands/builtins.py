@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Callable
 
 from ..exceptions import MessageError
-from .dispatch import unknown_command
 from .manual import command_manual
 from .parser import ArgumentParser
 from .request import CurrentRequest
+from .telling import unknown
 
 
 class Builtins:
@@ -63,7 +63,7 @@ class Builtins:
         elif name in commands:
             self._request.reply = command_manual(name, commands[name])
         else:
-            raise MessageError(unknown_command(name, list(commands)))
+            raise MessageError(unknown("command", name, commands))
 
     def ping(self) -> None:
         """Answer."""

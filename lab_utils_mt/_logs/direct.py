@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .._commands.ages import age
+from .._commands.telling import age
 from .health import ABOUT, explain, logger
 from .line import LineFormatter
 from .snapshot import finished

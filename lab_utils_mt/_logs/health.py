@@ -10,7 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from .._commands.ages import age
+from .._commands.telling import age
 from . import last_resort, living
 from .line import escape
 from .redaction import redact

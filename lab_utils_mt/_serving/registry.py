@@ -25,6 +25,7 @@ class ClientRecord:
         requests: How many requests it has made.
         command: The text of the request being answered, or None.
         command_since: When that began.
+        progress: How far it is, as it says itself.
     """
 
     sock: socket.socket
@@ -33,6 +34,7 @@ class ClientRecord:
     requests: int = 0
     command: str | None = None
     command_since: float = 0.0
+    progress: str = ""
 
 
 @dataclasses.dataclass
@@ -100,7 +102,7 @@ class Registry:
         with self._lock:
             if self._stopping:
                 return False
-            client.command, client.command_since = command, now
+            client.command, client.command_since, client.progress = command, now, ""
             client.requests += 1
             self._counts.requests += 1
             return True

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .._commands.ages import age
-from .._commands.dispatch import shown
+from .._commands.telling import age, shown
 from .registry import ClientRecord, Counts
 
 
@@ -22,4 +21,5 @@ def _line(client: ClientRecord, now: float) -> str:
     text = f"{client.address} for {age(now - client.since)}, {client.requests} requests"
     if client.command is None:
         return text
-    return f"{text}, running {shown(client.command)} for {age(now - client.command_since)}"
+    text += f", running {shown(client.command)} for {age(now - client.command_since)}"
+    return f"{text}, {client.progress}" if client.progress else text

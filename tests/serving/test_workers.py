@@ -8,7 +8,7 @@ import time
 import pytest
 from daemons import TIMEOUT, wait_until
 
-from lab_utils_mt._commands.ages import age
+from lab_utils_mt._commands.telling import age
 from lab_utils_mt._serving.rate import RateLimit
 from lab_utils_mt._serving.workers import Workers
 
