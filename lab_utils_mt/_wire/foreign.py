@@ -19,6 +19,6 @@ def foreign_opening(data: bytes) -> str | None:
 
 def foreign_line(line: bytes, is_first: bool) -> str | None:
     """Name the protocol that a line belongs to, if it is not ours."""
-    if line[:5].lower() == b"host:":
+    if line[:1] in b"Hh" and line[:5].lower() == b"host:":
         return "HTTP"
     return foreign_opening(line) if is_first else None

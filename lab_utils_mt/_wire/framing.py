@@ -41,6 +41,19 @@ class LineReader:
         self._chunks += 1
         self._buffer += data
 
+    def whole_line(self, data: bytes) -> bytes | None:
+        """Return the line that ``data`` is, if it is one and nothing waits; else take nothing.
+
+        Most requests come so: this is the short way for them.
+        """
+        end = len(data) - 1
+        if self._buffer or data.find(b"\n") != end or not 0 < end <= self._max_size:
+            return None
+        self._chunks += 1
+        line = data[:end].removesuffix(b"\r")
+        self._lines += bool(line)
+        return line
+
     def next_line(self) -> bytes | None:
         """Return the next line without its end, or None if more bytes are needed.
 

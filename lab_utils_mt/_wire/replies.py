@@ -25,6 +25,8 @@ def encode_reply(payload: str | bytes) -> bytes:
     """
     if isinstance(payload, bytes):
         return _block(payload)
+    if payload.isascii() and payload.isprintable() and payload[:1] != "#":
+        return payload.encode("ascii") + b"\n"
     data = payload.encode("utf-8")
     if "\n" in payload or payload.endswith("\r") or _LOOKS_LIKE_BLOCK.match(payload):
         return _block(data)

@@ -16,6 +16,7 @@ _BLANKS = " \t"
 _PLAIN_LINE = re.compile(r"[\t\x20-\x7e]*")
 _WORD_END = re.compile(r"[ \t]|$")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:+,@%=-]+")
+_JSON_BEGINS = ("[", "{")
 _JSON_RPC = re.compile(r'\[|\{[ \t]*"')
 _json_string = json.JSONDecoder(strict=False).raw_decode  # a TAB may stand in a line
 
@@ -29,7 +30,8 @@ class Dialect(Enum):
 
 def dialect_of(text: str) -> Dialect:
     """Tell a line's dialect by how it begins."""
-    return Dialect.JSON_RPC if _JSON_RPC.match(text) else Dialect.TEXT
+    is_json = text[:1] in _JSON_BEGINS and _JSON_RPC.match(text)
+    return Dialect.JSON_RPC if is_json else Dialect.TEXT
 
 
 def decode_line(line: bytes) -> str:
@@ -42,7 +44,8 @@ def decode_line(line: bytes) -> str:
         text = line.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MessageError(f"byte {error.start + 1} of the message is not UTF-8") from None
-    refuse_controls(text)
+    if not text.isprintable():
+        refuse_controls(text)
     return text
 
 
@@ -77,7 +80,11 @@ def split(text: str, left: str = "{", right: str = "}") -> list[str]:
         MessageError: A brace or quote is not closed, something follows it without a blank, or
             there are more than :data:`MAX_WORDS` words.
     """
-    words: list[str] = []
+    if text.isascii() and text.isprintable() and left not in text and '"' not in text:
+        words = text.split()  # at blanks, for there is no other white space
+        if len(words) <= MAX_WORDS:
+            return words
+    words = []
     at = _skip_blanks(text, 0)
     while at < len(text):
         if len(words) == MAX_WORDS:
