@@ -75,7 +75,7 @@ class NonPickledSocketHandler(AlarmSink):
         capacity: int = 1000,
         command: str = "alarm",
     ) -> None:
-        from ._serving.client import Client  # noqa: PLC0415  (nobody else here needs it)
+        from ._client.client import Client  # noqa: PLC0415  (nobody else here needs it)
 
         client = Client(host=host, port=port, timeout=timeout, max_reply=LONGEST_REPLY)
         super().__init__(f"alarms to {escape(host)}:{port}", client, capacity, command=command)

@@ -10,7 +10,7 @@ import pytest
 
 import lab_utils_mt
 from lab_utils_mt._config import IniFile, check, read_section, setting
-from lab_utils_mt._serving.settings import ServerSettings
+from lab_utils_mt._settings import ServerSettings
 from lab_utils_mt.exceptions import ConfigError
 
 

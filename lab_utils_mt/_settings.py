@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from .._config import setting
-from .._wire.framing import MAX_MESSAGE
+from ._config import setting
+from ._wire.framing import MAX_MESSAGE
 
 LONGEST = 2_000_000  # s; poll() counts milliseconds in 32 bits
 
@@ -29,6 +29,7 @@ class ServerSettings:
     idle_timeout: float | None = setting(None, least=0.1, most=LONGEST)
     send_timeout: float = setting(10.0, least=0.1, most=LONGEST)
     stop_timeout: float = setting(5.0, least=0, most=LONGEST)
+    device_timeout: float = setting(30.0, least=0, most=LONGEST)
     socket_timeout: float = setting(1.0, least=0.01, most=60)
 
 

@@ -1,0 +1,1 @@
+"""How does a program use a server: one request, many, or all readings of a poller?"""
