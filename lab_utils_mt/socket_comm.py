@@ -15,25 +15,25 @@ import re
 import weakref
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from . import __version__
-from ._commands.builtins import Builtins
-from ._commands.dispatch import Dispatcher, Reply
+from ._client.client import Client
+from ._client.reading import Reading
 from ._commands.parser import ArgumentParser
-from ._commands.request import CurrentRequest, per_request
+from ._commands.repertoire import Declared, Repertoire
+from ._commands.request import per_request
 from ._config import check, read_section
 from ._logs.living import status_lines as logging_status
 from ._logs.logger import CustomLogger, getLogger
 from ._process.pid_lock import PidLock
 from ._process.runtime_folder import default_pid_file
 from ._process.signals import handling
-from ._serving.client import Client
-from ._serving.server import ThreadedServer
-from ._serving.settings import ServerSettings
-from ._serving.subclassing import settle_names
+from ._serving.answering import AnsweringServer
+from ._serving.subclassing import own_names, settle_names
+from ._settings import ServerSettings
 from ._wire.framing import BUFFER_SIZE
-from ._wire.text import is_delimiter, quote
+from ._wire.text import quote
 from .exceptions import (
     ConfigError,
     ConnectionClosed,
@@ -44,15 +44,18 @@ from .exceptions import (
 )
 
 if TYPE_CHECKING:
+    from ._client.async_client import AsyncClient
     from .database import Database
 
 __all__ = [
     "ArgumentParser",
+    "AsyncClient",
     "Client",
     "ConfigError",
     "ConnectionClosed",
     "LockError",
     "MessageError",
+    "Reading",
     "ReplyLost",
     "ReplyTimeout",
     "Server",
@@ -64,10 +67,9 @@ buffer_size: int = BUFFER_SIZE
 """Bytes read at a time. In 0.5.x the longest message; here ``max_message`` is."""
 
 _LIVING_ATTRIBUTES = frozenset({"message", "reply", "namespace", "quit_flag", "sock"})
-_Self = TypeVar("_Self", bound="Server")
 
 
-class Server(ThreadedServer):
+class Server(AnsweringServer):
     """A lab daemon: many clients at once, one instance per PID file.
 
     Subclass it, override :meth:`create_parser`, and register a method for each command::
@@ -115,11 +117,11 @@ class Server(ThreadedServer):
     idle_timeout: float | None = ServerSettings.idle_timeout
     send_timeout: float = ServerSettings.send_timeout  #: Seconds without progress in sending.
     stop_timeout: float = ServerSettings.stop_timeout  #: Seconds that commands get at the stop.
+    device_timeout: float = ServerSettings.device_timeout  #: Seconds to wait for a device.
     socket_timeout: float = ServerSettings.socket_timeout  #: Seconds between two service_actions().
 
     address: str | None = None  #: ``host:port`` once the server listens.
     logger: CustomLogger  #: The logger of the server.
-    _current_request: CurrentRequest
     lock: PidLock | None = None  #: The lock of the PID file.
     database: Database | None = None  #: Connected while the server runs.
     parser: ArgumentParser  #: Knows the commands.
@@ -155,19 +157,13 @@ class Server(ThreadedServer):
         self._check_settings()
         super().__init__(self.host, self.port)
         try:
-            self._make_dispatcher()
+            self._repertoire = self._make_repertoire()
             self.daemonize()
         except BaseException:
             self.socket.close()
             if self._pid_lock is not None:
                 self._pid_lock.release()
             raise
-
-    def __new__(cls: type[_Self], *_: Any, **__: Any) -> _Self:
-        """Make what a subclass may use before it calls our constructor."""
-        server = super().__new__(cls)
-        server._current_request = CurrentRequest()
-        return server
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let a subclass redeclare what 0.5.x declared; refuse names that would break the server.
@@ -177,6 +173,7 @@ class Server(ThreadedServer):
         """
         super().__init_subclass__(**kwargs)
         settle_names(cls, Server, _LIVING_ATTRIBUTES)
+        cls._declared = Declared.by(cls, own_names(Server))
 
     # --- configuration ---------------------------------------------------------------------
 
@@ -200,11 +197,6 @@ class Server(ThreadedServer):
         values = {name: getattr(self, name) for name in ServerSettings.__dataclass_fields__}
         check(ServerSettings, values, f"class {type(self).__name__}")
 
-    def _check_delimiters(self) -> None:
-        for name in ("delimiter_left", "delimiter_right"):
-            if not is_delimiter(getattr(self, name)):
-                raise ConfigError(f"{name} must be one character, no blank and no quotation mark")
-
     # --- commands --------------------------------------------------------------------------
 
     def create_parser(self) -> None:
@@ -219,29 +211,28 @@ class Server(ThreadedServer):
         )
         self.sp = self.parser.add_subparsers(title="command", description="Daemon actions")
 
-    def _make_dispatcher(self) -> None:
+    def _make_repertoire(self) -> Repertoire:
         self.create_parser()
         if not (hasattr(self, "parser") and hasattr(self, "sp")):
             raise TypeError(
                 f"{type(self).__name__}.create_parser() must set self.parser and self.sp:"
                 " call super().create_parser() first"
             )
-        builtins = Builtins(self.parser, self._current_request, self._describe)
-        builtins.add_to(self.sp, self.quit)
-        never_wait = builtins.handlers
-        if type(self).quit is Server.quit:  # the user's own may touch hardware
-            never_wait += (self.quit,)
-        self._command_dispatcher = Dispatcher(
-            self.parser,
-            self._current_request,
-            self.serial_commands,
-            never_wait,
-            stopping=lambda: self._client_registry.is_stopping,
-            delimiters=lambda: (self.delimiter_left, self.delimiter_right),
-        )
+        recorder = None
+        if self._given_database is not None and self._declared.is_recorded:
+            from ._storage.recording import ReadingRecorder  # noqa: PLC0415  (its driver)
 
-    def _answer_text(self, text: str) -> Reply:
-        return self._command_dispatcher.answer(text)
+            recorder = ReadingRecorder(self._given_database)
+        version = getattr(self, "version", None)
+        return Repertoire(
+            self,
+            self._declared,
+            self._current_request,
+            self._describe,
+            version if isinstance(version, str) else __version__,
+            type(self).quit is not Server.quit,
+            recorder,
+        )
 
     def _describe(self) -> list[str]:
         database = self._given_database
@@ -321,7 +312,6 @@ class Server(ThreadedServer):
         """Accept what code for 0.5.x sets; the listening socket stays."""
 
     def _start_listening(self) -> None:
-        self._check_delimiters()
         if self._given_database is not None and self.address is None:
             self._given_database.connect()
         super()._start_listening()
@@ -337,6 +327,7 @@ class Server(ThreadedServer):
                 stack.callback(self._pid_lock.release)
             if self._given_database is not None:
                 stack.callback(self._give_up, self._given_database.close, "closing the database")
+            stack.callback(self._give_up, self._drain, "storing the last readings")
             if self._life.signalled:
                 stack.callback(self._give_up, self.quit, "quit()")
             stack.callback(super()._tear_down)
@@ -347,3 +338,11 @@ class Server(ThreadedServer):
             step()
         except Exception:
             self.logger.exception("%s failed", name)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "AsyncClient":  # a program without an event loop need not import asyncio
+        from ._client.async_client import AsyncClient  # noqa: PLC0415
+
+        return AsyncClient
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

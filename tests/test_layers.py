@@ -13,17 +13,22 @@ import lab_utils_mt
 ROWS = [  # top row first; a room imports from itself and from lower rows only
     {"__main__"},
     {"_cli"},
-    {"socket_comm", "database", "custom_logging"},
-    {"_serving", "_process", "_storage", "_logs"},
+    {"socket_comm", "commands", "database", "custom_logging"},
+    {"_serving", "_client", "_process", "_storage", "_logs"},
     {"_commands"},
+    {"_settings", "_sockets"},
     {"_wire", "_config"},
     {"exceptions"},
 ]
 # socket_comm uses the logger of custom_logging, and names the type of a database.
 MAY = {("socket_comm", "custom_logging"), ("socket_comm", "database")}
 DOORS = {
+    "msgspec": {"commands", "_commands", "_wire"},
+    "docstring_parser": {"_commands"},
+    "asyncio": {"_client"},
+    "numpy": {"_client", "_storage", "_cli"},
     "fasteners": {"_process"},
-    "platformdirs": {"_process", "_storage"},
+    "platformdirs": {"_process", "_storage", "_cli"},
     "colorama": {"_logs"},
     "pythonjsonlogger": {"_logs"},
     "slack_sdk": {"_logs"},
@@ -34,6 +39,7 @@ DOORS = {
     "pandas": {"_storage"},
     "matplotlib": {"_cli"},
     "rich": {"_cli"},
+    "prompt_toolkit": {"_cli"},
 }
 
 

@@ -8,18 +8,23 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from .._commands.dispatch import SHUTTING_DOWN, Reply
+from .._commands.dispatch import Reply
+from .._commands.telling import text_of
+from .._sockets import INHERITED, prepare, say_goodbye, wait_readable
 from .._wire.foreign import foreign_line, foreign_opening
 from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
 from .._wire.text import decode_line
 from ..exceptions import MessageError
-from .sockets import INHERITED, prepare, say_goodbye, wait_readable
+from .outbox import Outbox
 
 if TYPE_CHECKING:
     from .server import ThreadedServer
 
 logger = logging.getLogger("lab_utils_mt.connection")
+
+
+_NO_REPLY = Reply("", failed=True)
 
 
 class ForeignProtocol(Exception):
@@ -40,6 +45,13 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         self._reader = LineReader(settings.max_message)
         self._line_began = 0.0
         self._is_old_style = False  # the request had no newline, so the reply has none
+        submit = settings._client_threads.submit
+        self._outbox = Outbox(self.request, self._client.address, submit)
+        settings._introduce(self._client, self._outbox)
+
+    def finish(self) -> None:
+        """Let nobody send any more."""
+        self._outbox.close()
 
     def handle(self) -> None:
         """Serve until the client, a malformed request or the server ends the connection."""
@@ -71,10 +83,15 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
             data = self._receive()
             if not data:
                 rest = reader.take_rest() if data is None else self._rest_at_end()
-                self._is_old_style = True
+                self._is_old_style = self._outbox.is_last_reply = True
                 if rest:
                     yield rest
                 return
+            line = None if is_first else reader.whole_line(data)
+            if line:
+                self._refuse_foreign(foreign_line(line, is_first))
+                yield line
+                continue
             if not reader.is_partial:
                 self._line_began = time.monotonic()
             reader.receive_data(data)
@@ -86,6 +103,9 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         Raises:
             MessageError: The rest of the line does not come.
         """
+        if self.server.idle_timeout is None and not self._reader.is_partial:
+            whole: bytes = self.request.recv(BUFFER_SIZE)
+            return whole
         patience, pause = self._patience()
         if patience is None or wait_readable(self.request, patience):
             data: bytes = self.request.recv(BUFFER_SIZE)
@@ -100,7 +120,7 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
     def _patience(self) -> tuple[float | None, bool]:
         """Return how long to wait for bytes, and whether that ends an unterminated message."""
         if not self._reader.is_partial:
-            return self.server.idle_timeout, False
+            return None if self._outbox.is_watching else self.server.idle_timeout, False
         left = self._line_began + self.server.line_timeout - time.monotonic()
         pause = self.server.unterminated_pause
         if pause is not None and self._reader.may_be_unterminated and pause <= left:
@@ -131,33 +151,38 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
             return True
         registry = self.server._client_registry
         if not registry.begin(self._client, text):
-            self._send(SHUTTING_DOWN)
+            self._send(self.server._refuse_text(text))
             say_goodbye(self.request, patience=0.2)
             return False
-        reply = Reply("", failed=True)
+        reply = _NO_REPLY
         try:
             reply = self._dispatch(text)
             self._send(reply)
+            self._outbox.answered()
         finally:
             registry.end(self._client, reply.failed)
             if reply.quits:  # also if nobody is there any more to hear the reply
                 self.server._life.request_stop()
-        return not reply.quits and reply is not SHUTTING_DOWN
+        return not (reply.quits or reply.ends)
 
     def _dispatch(self, text: str) -> Reply:
         try:
             return self.server._answer_text(text)
         except BaseException as error:  # such as asyncio.CancelledError: it ends this thread
-            self._send(Reply(f"Error! {type(error).__name__}: {error}"))
+            self._send(Reply(f"Error! {type(error).__name__}: {text_of(error)}"))
             raise
 
     def _send(self, reply: Reply) -> None:
+        if reply.is_json:
+            assert isinstance(reply.payload, bytes)
+            self._outbox.send(reply.payload)
+            return
         try:
             data = self._encoded(reply.payload)
         except ValueError as error:
             logger.error("a reply cannot be sent: %s", error)  # noqa: TRY400  (no bug of ours)
             data = self._encoded(f"Error! {type(error).__name__}: {error}")
-        self.request.sendall(data)
+        self._outbox.send(data)
 
     def _encoded(self, payload: str | bytes) -> bytes:
         if not self._is_old_style:

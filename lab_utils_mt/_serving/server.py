@@ -22,15 +22,16 @@ import threading
 import time
 from typing import Any, TypeVar
 
-from .._commands.ages import age
-from .._commands.dispatch import Reply, shown
+from .._commands.dispatch import Reply
+from .._commands.telling import age, shown
+from .._sockets import INHERITED, prepare
 from .._wire.replies import encode_reply
 from .accepting import AcceptLoop
 from .connection import ConnectionHandler
 from .lifecycle import Lifecycle
+from .outbox import Outbox
 from .rate import RateLimit
-from .registry import Registry
-from .sockets import INHERITED, prepare
+from .registry import ClientRecord, Registry
 from .status import status_lines
 from .workers import Workers
 
@@ -46,7 +47,7 @@ _IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows; another pro
 class ThreadedServer(socketserver.ThreadingTCPServer):
     """Serve many clients at once, each by a thread of its own that is used again.
 
-    Subclasses give the settings (see :class:`.settings.ServerSettings`) as attributes and answer
+    Subclasses give the settings (see :class:`.._settings.ServerSettings`) as attributes and answer
     requests in :meth:`_answer_text`.
     """
 
@@ -163,7 +164,11 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             loop = self._accepting = AcceptLoop(self.socket, self._take_client)
             stack.callback(loop.close)
             if self._life.attach(loop):
+                self._begin_serving()
                 loop.run(poll_interval or self.socket_timeout, self.service_actions)
+
+    def _begin_serving(self) -> None:
+        """Begin what goes on while the server serves, unless that was done."""
 
     def shutdown(self) -> None:
         """End :meth:`serve_forever`, and wait until it has, unless this is its own thread."""
@@ -238,20 +243,27 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         """Answer one request; never raises an Exception."""
         raise AssertionError("a subclass answers requests")
 
+    def _introduce(self, client: ClientRecord, outbox: Outbox) -> None:
+        """Tell the requests that the calling thread will answer whose they are."""
+
+    def _refuse_text(self, text: str) -> Reply:
+        """Answer a request that must not run any more."""
+        raise AssertionError("a subclass answers requests")
+
     # --- stop ------------------------------------------------------------------------------
 
     def close(self) -> None:
         """Stop serving and free everything: port, connections, threads.
 
         Idempotent; safe after a failed start. Running commands get ``stop_timeout`` seconds to
-        answer, then their connections are cut. Called by a command, it only asks the server to
-        stop.
+        answer, then their connections are cut. Called by a command or a poller, it only asks the
+        server to stop.
         """
         if self._life.is_in_child():
             self.socket.close()
             return
         self._life.request_stop()
-        if self._life.is_entangled() or threading.current_thread() in self._client_threads:
+        if self._life.is_entangled() or self._is_own_thread():
             return
         if not self._life.begin_close():
             self._life.wait_closed()
@@ -260,6 +272,10 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             self._tear_down()
         finally:
             self._life.finish_close()
+
+    def _is_own_thread(self) -> bool:
+        """Whether the calling thread must end before the server is closed."""
+        return threading.current_thread() in self._client_threads
 
     def server_close(self) -> None:
         """Do what :meth:`close` does; the name is the standard library's."""

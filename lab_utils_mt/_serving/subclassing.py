@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Set
 
+_OF_THE_STANDARD_LIBRARY = ("RequestHandlerClass", "server_address", "socket")
 _PRIVATE = re.compile(r"_[a-z]")
 
 
@@ -35,6 +36,12 @@ def settle_names(subclass: type, server: type, living: Set[str]) -> None:
                 f"class {subclass.__name__}: {name} is a name of {server.__name__}'s own; rename it"
             )
         setattr(subclass, name, vars(server)[name])
+
+
+def own_names(server: type) -> frozenset[str]:
+    """Return the names of a server's attributes: of the class, and those that a server sets."""
+    set_later = (getattr(base, "__annotations__", ()) for base in server.__mro__)
+    return frozenset({*dir(server), *_OF_THE_STANDARD_LIBRARY}.union(*set_later))
 
 
 def _is_private(base: type, name: str) -> bool:

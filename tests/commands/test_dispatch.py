@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from daemons import wait_until
 
-from lab_utils_mt._commands.dispatch import Dispatcher
+from lab_utils_mt._commands.devices import Devices
+from lab_utils_mt._commands.dispatch import Dispatcher, Turns
 from lab_utils_mt._commands.parser import ArgumentParser
 from lab_utils_mt._commands.request import CurrentRequest
 
@@ -29,7 +31,9 @@ class Commands:
             command.add_argument("word", nargs="?", default="")
             command.set_defaults(func=func, which=name)
         never_wait = tuple(f for name, f in self.funcs.items() if name == "ping")
-        self.dispatcher = Dispatcher(self.parser, self.request, serial, never_wait)
+        self.devices = Devices()
+        turns = Turns(self.devices, serial, never_wait)
+        self.dispatcher = Dispatcher(self.parser, self.request, turns)
 
     def _bind(self, handler: Callable[[Commands], Any]) -> Callable[[], None]:
         def func() -> None:
@@ -220,7 +224,7 @@ def test_a_flat_parser_may_stop_the_server() -> None:
 
 def test_a_command_whose_turn_comes_after_the_stop_is_refused() -> None:
     """What it needs may be closed by then."""
-    stopping, gate, begun = threading.Event(), threading.Event(), threading.Event()
+    gate, begun = threading.Event(), threading.Event()
     ran: list[str] = []
 
     def hang(commands: Commands) -> None:
@@ -228,14 +232,14 @@ def test_a_command_whose_turn_comes_after_the_stop_is_refused() -> None:
         assert gate.wait(20)
 
     commands = Commands(True, hang=hang, late=lambda c: ran.append("late"))
-    commands.dispatcher._stopping = stopping.is_set
     first = threading.Thread(target=commands.dispatcher.answer, args=("hang",))
     first.start()
     assert begun.wait(20)
     replies: list[Any] = []
     second = threading.Thread(target=lambda: replies.append(commands.dispatcher.answer("late")))
     second.start()
-    stopping.set()
+    wait_until(lambda: "1 waiting" in str(commands.devices.status()))
+    commands.devices.close()
     gate.set()
     first.join()
     second.join()

@@ -243,10 +243,11 @@ def test_a_reply_that_is_not_text_is_an_error(stage: Stage) -> None:
 
 
 def test_json_rpc_is_told_apart(stage: Stage) -> None:
-    """It is not served, and says so."""
+    """And a text command in braces is none."""
     with Line(stage) as client:
-        request = '{"jsonrpc": "2.0", "method": "quit", "id": 1}'
-        assert client.ask(request) == "Error! this server speaks text commands, not JSON-RPC"
+        request = '{"jsonrpc": "2.0", "method": "echo", "params": ["a", "b c"], "id": 1}'
+        assert json.loads(client.ask(request)) == {"jsonrpc": "2.0", "result": "a b c", "id": 1}
+        assert client.ask("{echo} {b c}") == "b c"
 
 
 def test_a_reset_is_an_ordinary_end(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
