@@ -18,6 +18,8 @@ from . import __version__
 
 _COMMANDS = {
     "demo": "a cryostat server, many clients and a real PostgreSQL at work, for some seconds",
+    "send": "sends one command to a server and prints the reply",
+    "shell": "talks to a server, with completion, help and history",
 }
 _CTRL_C = 130  # the exit status that shells give a program that Ctrl-C ended
 
