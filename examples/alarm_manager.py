@@ -20,11 +20,13 @@ import logging
 import sys
 import threading
 import time
+from typing import Annotated
 
 from alarm_state import LEVELS, Alarm, State, least_important, shown
 
 from lab_utils_mt import custom_logging
-from lab_utils_mt.exceptions import LabUtilsError
+from lab_utils_mt.commands import Meta, Unit, command
+from lab_utils_mt.exceptions import CommandFailed, LabUtilsError
 from lab_utils_mt.socket_comm import ArgumentParser, Server
 
 log = logging.getLogger("alarm_manager")
@@ -78,44 +80,37 @@ class AlarmManager(Server):
     def create_parser(self):
         self.parser = AlarmParser(prog="alarm_manager", description=self.__doc__)
         self.sp = self.parser.add_subparsers(title="command", description="Actions")
-        alarm = self.add_command("alarm", self.take, "takes an alarm; daemons send it")
-        alarm.add_argument("name", help="of the daemon")
-        for option in ("date", "level", "app", "module", "function", "message"):
-            alarm.add_argument(f"--{option}", default="")
-        show = self.add_command("list", self.show, "lists the alarms and who is silent")
-        show.add_argument("--all", action="store_true", help="with alarms that were cleared")
-        show.add_argument("--app", help="only of this app and its parts")
-        acknowledge = self.add_command("acknowledge", self.acknowledge, "says: I take care")
-        acknowledge.add_argument("id", type=int, help="the alarm's number")
-        acknowledge.add_argument("--by", default="somebody", help="who")
-        acknowledge.add_argument("--note", default="", help="for the others")
-        silence = self.add_command("silence", self.silence, "lets no alarm of an app escalate")
-        silence.add_argument("app", help="the app; its parts are silent, too")
-        silence.add_argument("minutes", type=minutes, help="for how long; 0 ends it")
-        clear = self.add_command("clear", self.clear, "says: it is over")
-        clear.add_argument("id", type=int, help="the alarm's number")
-
-    def add_command(self, name, function, description):
-        parser = self.sp.add_parser(name, description=description)
-        parser.set_defaults(func=function, which=name)
-        return parser
 
     # --- commands, each in its client's thread -------------------------------------------------
 
-    def take(self):
-        words = self.namespace
-        names = (words.app or words.name, words.level, words.module, words.function)
-        names = [name[:LONGEST_NAME] for name in names]
-        date = words.date[:LONGEST_NAME] or f"{time.strftime(TIME)}.{time.time_ns()}"
+    @command(name="alarm")
+    def take(
+        self,
+        name: str,
+        *,
+        date: str = "",
+        level: str = "",
+        app: str = "",
+        module: str = "",
+        function: str = "",
+        message: str = "",
+    ) -> str:
+        """Take an alarm; daemons send it.
+
+        Args:
+            name: Of the daemon.
+        """
+        names = [one[:LONGEST_NAME] for one in (app or name, level, module, function)]
+        date = date[:LONGEST_NAME] or f"{time.strftime(TIME)}.{time.time_ns()}"
         with self.guard:
-            alarm = self.enter(Alarm(*names, words.message[:LONGEST_TEXT], date, date))
+            alarm = self.enter(Alarm(*names, message[:LONGEST_TEXT], date, date))
             self.changed.set()
             number, is_news, text = alarm.id, alarm.count == 1, str(alarm)
         # Of alarm managers, nothing is told: two of them could tell each other the same for ever.
         if is_news and not belongs(alarm.app, log.name) and not belongs(alarm.app, "lab_utils_mt"):
             log.info("new: %s", text)
         self.make_room()
-        self.reply = f"alarm {number}"
+        return f"alarm {number}"
 
     def make_room(self):
         with self.guard:
@@ -149,56 +144,86 @@ class AlarmManager(Server):
         if alarm.severity >= self.escalate_level and alarm.message.count(CALL) < 2:
             alarm.due = now if alarm.severity >= logging.CRITICAL else now + self.escalate_after
 
-    def show(self):
-        name, every, now = self.namespace.app, self.namespace.all, time.time()
+    @command(name="list")
+    def show(self, *, all: bool = False, app: str | None = None) -> str:  # noqa: A002  (the option)
+        """List the alarms and who is silent.
+
+        Args:
+            all: With alarms that were cleared.
+            app: Only of this app and its parts.
+        """
+        now = time.time()
         with self.guard:
             lines = [
                 str(alarm)
                 for alarm in self.alarms.values()
-                if (every or not alarm.cleared) and (not name or belongs(alarm.app, name))
+                if (all or not alarm.cleared) and (not app or belongs(alarm.app, app))
             ]
             silences = dict(self.silences)
-        for app, until in silences.items():
-            if until > now and (not name or belongs(name, app) or belongs(app, name)):
+        for name, until in silences.items():
+            if until > now and (not app or belongs(app, name) or belongs(name, app)):
                 date = time.strftime(TIME, time.localtime(until))
-                lines.append(f"{shown(app)} is silent until {date}")
-        self.reply = "\n".join(lines) or "no alarms"
+                lines.append(f"{shown(name)} is silent until {date}")
+        return "\n".join(lines) or "no alarms"
 
-    def acknowledge(self):
+    @command
+    def acknowledge(self, id: int, *, by: str = "somebody", note: str = "") -> str:  # noqa: A002  (an option)
+        """Say: I take care.
+
+        Args:
+            id: The alarm's number.
+            by: Who.
+            note: For the others.
+        """
         until = time.strftime(TIME, time.localtime(time.time() + self.quiet))
-        self.change(
-            f"acknowledged alarm {self.namespace.id}; it is quiet until {until}",
-            acknowledged=self.namespace.by[:LONGEST_NAME] or "somebody",
+        return self.change(
+            id,
+            f"acknowledged alarm {id}; it is quiet until {until}",
+            acknowledged=by[:LONGEST_NAME] or "somebody",
             acknowledged_at=time.time(),
-            note=self.namespace.note[:LONGEST_TEXT],
+            note=note[:LONGEST_TEXT],
         )
 
-    def clear(self):
-        self.change(f"cleared alarm {self.namespace.id}", cleared=True)
+    @command
+    def clear(self, id: int) -> str:  # noqa: A002
+        """Say: it is over.
 
-    def change(self, reply, **values):
-        number = self.namespace.id
-        self.reply = f"Error! there is no alarm {number}; list shows which there are"
+        Args:
+            id: The alarm's number.
+        """
+        return self.change(id, f"cleared alarm {id}", cleared=True)
+
+    def change(self, number, reply, **values):
         with self.guard:
-            for alarm in self.alarms.values():
-                if alarm.id == number and not alarm.cleared:
-                    for name, value in values.items():
-                        setattr(alarm, name, value)
-                    self.reply = reply
-        if self.reply == reply:
-            self.changed.set()
-            log.info("%s", reply)
+            found = [a for a in self.alarms.values() if a.id == number and not a.cleared]
+            for alarm in found:
+                vars(alarm).update(values)
+        if not found:
+            raise CommandFailed(f"there is no alarm {number}; list shows which there are")
+        self.changed.set()
+        log.info("%s", reply)
+        return reply
 
-    def silence(self):
-        app = self.namespace.app[:LONGEST_NAME]
+    @command
+    def silence(
+        self, app: str, minutes: Annotated[float, Meta(ge=0, le=10080), Unit("min")]
+    ) -> str:
+        """Let no alarm of an app escalate.
+
+        Args:
+            app: The app; its parts are silent, too.
+            minutes: For how long; 0 ends it.
+        """
+        app = app[:LONGEST_NAME]
         with self.guard:
             self.silences.pop(app, None)
-            self.silences[app] = time.time() + 60 * self.namespace.minutes
+            self.silences[app] = time.time() + 60 * minutes
             if len(self.silences) > self.capacity:
                 del self.silences[next(iter(self.silences))]  # the oldest
             self.changed.set()
-        self.reply = f"{shown(app)} is silent for {self.namespace.minutes:g} minutes"
-        log.info("%s", self.reply)
+        reply = f"{shown(app)} is silent for {minutes:g} minutes"
+        log.info("%s", reply)
+        return reply
 
     # --- by itself, in the thread that accepts clients -----------------------------------------
 

@@ -5,10 +5,11 @@ Run it with: python cryostat_server.py --embedded
 
 import argparse
 import random
-import sys
+from typing import Annotated
 
 import psycopg2
 
+from lab_utils_mt.commands import Meta, Unit, command, poll
 from lab_utils_mt.custom_logging import configure_logging
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
 from lab_utils_mt.exceptions import LabUtilsError
@@ -18,26 +19,25 @@ from lab_utils_mt.socket_comm import Server
 class Cryostat(Server):
     """Reads the thermometer of a cryostat, and heats it."""
 
-    kelvin, warmest = 4.2, 300.0
+    kelvin = 4.2
 
-    def create_parser(self):
-        super().create_parser()
-        self.sp.add_parser("read", description="reads").set_defaults(func=self.read, which="read")
-        heat = self.sp.add_parser("heat", description="heats, or lets cool")
-        heat.add_argument("kelvin", type=float, help="to which temperature, 0 to 300 K")
-        heat.set_defaults(func=self.heat, which="heat")
+    @poll(every=1.0, device="thermometer")  # for those who watch it; table="..." records it, too
+    def sensor(self) -> Annotated[float, Unit("K")]:
+        return random.gauss(self.kelvin, 0.01)  # your thermometer
 
-    def read(self):
-        kelvin = random.gauss(self.kelvin, 0.01)  # your thermometer
+    @command(device="thermometer")
+    def read(self) -> str:
+        """Read the temperature."""
+        kelvin = self.sensor()
         if self.database:
             self.database.new_entry("cryostat", ["kelvin"], [kelvin])  # returns when it is stored
-        self.reply = f"{kelvin:.3f} K"
+        return f"{kelvin:.3f} K"
 
-    def heat(self):
-        if not 0 <= self.namespace.kelvin <= self.warmest:
-            raise ValueError(f"the cryostat goes from 0 to {self.warmest} K")  # an error reply
-        self.kelvin = self.namespace.kelvin  # your heater
-        self.reply = f"going to {self.kelvin:g} K"
+    @command
+    def heat(self, kelvin: Annotated[float, Meta(ge=0, le=300), Unit("K")]) -> str:
+        """Heat, or let cool, to a temperature."""
+        self.kelvin = kelvin  # your heater
+        return f"going to {kelvin:g} K"
 
 
 parser = argparse.ArgumentParser(description=__doc__)
@@ -56,4 +56,4 @@ try:
         database.new_column("cryostat", "kelvin", DataType.double)
     Cryostat(options.config, database=database).start_daemon()
 except (LabUtilsError, psycopg2.Error, OSError, KeyboardInterrupt) as error:
-    sys.exit(f"cryostat_server: {str(error).strip() or 'stopped'}")
+    raise SystemExit(f"cryostat_server: {str(error).strip() or 'stopped'}") from None

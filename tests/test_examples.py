@@ -17,6 +17,7 @@ import pytest
 
 import lab_utils_mt
 from lab_utils_mt.database import Database, EmbeddedPostgres
+from lab_utils_mt.socket_comm import Client
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
@@ -51,14 +52,13 @@ class Place:
 
 
 class Daemon:
-    """The example server, running."""
+    """An example server, running."""
 
-    def __init__(self, place: Place, *words: str) -> None:
+    def __init__(self, place: Place, *words: str, name: str = "cryostat_server.py") -> None:
         self._place = place
         self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-        command = [sys.executable, str(EXAMPLES / "cryostat_server.py"), *words]
         self._process = subprocess.Popen(
-            [*command, "--config", "server.ini"],
+            [sys.executable, str(EXAMPLES / name), *words, "--config", "server.ini"],
             cwd=place.folder,
             env=place.environment,
             stdout=subprocess.PIPE,
@@ -116,11 +116,11 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture
 def start(place: Place) -> Iterator[Callable[..., Daemon]]:
-    """Return a function that starts the example server with options."""
+    """Return a function that starts an example server with options."""
     started: list[Daemon] = []
 
-    def start(*words: str) -> Daemon:
-        started.append(Daemon(place, *words))
+    def start(*words: str, name: str = "cryostat_server.py") -> Daemon:
+        started.append(Daemon(place, *words, name=name))
         return started[-1]
 
     yield start
@@ -129,7 +129,7 @@ def start(place: Place) -> Iterator[Callable[..., Daemon]]:
             daemon.stop()
 
 
-@pytest.mark.parametrize("name", ["cryostat_server.py", "cryostat_client.py"])
+@pytest.mark.parametrize("name", ["cryostat_server.py", "cryostat_client.py", "stage_server.py"])
 def test_an_example_is_short_and_explains_itself(place: Place, name: str) -> None:
     """Fewer than 60 lines, and --help works."""
     text = (EXAMPLES / name).read_text(encoding="utf-8")
@@ -149,12 +149,37 @@ def test_server_and_client_without_a_database(start: Callable[..., Daemon]) -> N
     assert daemon.ask("heat", "10") == (0, "going to 10 K\n")
     for nonsense in ("nan", "1e400", "301"):
         status, reply = daemon.ask("heat", nonsense)
-        assert (status, reply.partition(":")[0]) == (1, "Error! ValueError")
+        assert status == 1
+        assert reply.startswith("Error! argument kelvin: ")
+        assert reply.splitlines()[0].endswith(" is not a number from 0 to 300 K")
     status, output = daemon.ask("haet", "10")
     assert status == 1
     assert output.startswith("Error! there is no command 'haet': did you mean heat?")
     assert daemon.stop() == (0, "")
     assert "\x1b" not in daemon.output
+
+
+def test_the_sensor_can_be_watched(start: Callable[..., Daemon]) -> None:
+    """Its readings come by themselves."""
+    daemon = start()
+    client = Client(host="127.0.0.1", port=int(daemon.port), timeout=TIMEOUT)
+    with client, client.watch("sensor") as watch:
+        readings = [next(watch) for _ in range(2)]
+    assert all(4.0 < reading["sensor"] < 4.4 for reading in readings)
+    assert daemon.stop() == (0, "")
+
+
+def test_the_server_in_the_old_style(start: Callable[..., Daemon]) -> None:
+    """Move, where, errors; the stage is a device of the server."""
+    daemon = start(name="stage_server.py")
+    assert daemon.ask("where") == (0, "0.000 mm\n")
+    assert daemon.ask("move", "1.5", "--speed", "100") == (0, "at 1.500 mm\n")
+    assert daemon.ask("where") == (0, "1.500 mm\n")
+    for words in (["nan"], ["51"], ["1", "--speed", "0"], ["1", "--speed", "nan"]):
+        status, reply = daemon.ask("move", *words)
+        assert (status, reply.partition(":")[0]) == (1, "Error! ValueError")
+    assert "devices:" in daemon.ask("status")[1]
+    assert daemon.stop() == (0, "")
 
 
 def test_quit_stops_the_server(start: Callable[..., Daemon]) -> None:

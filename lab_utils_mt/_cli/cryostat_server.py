@@ -5,13 +5,14 @@ A reading is in the database before its client has it: what was answered was sto
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import threading
 import time
 from datetime import datetime, timezone
+from typing import Annotated, Literal
 
 from .. import database as db
+from ..commands import Meta, Unit, command
 from ..socket_comm import Server
 from .cryostat import HOTTEST, make_stages
 
@@ -22,6 +23,10 @@ COLUMNS = {
     "kelvin": db.DataType.double,
 }
 _COOLING = 60.0  # K/min
+
+StageName = Literal["50K-plate", "4K-plate", "still", "mixing-chamber"]
+Kelvin = Annotated[float, Meta(gt=0, le=int(HOTTEST)), Unit("K")]
+Rate = Annotated[float, Meta(gt=0), Unit("K/min")]
 
 
 class Cryostat(Server):
@@ -68,37 +73,22 @@ class Cryostat(Server):
         for stage in self.stages.values():
             stage.ramp(now, stage.base, _COOLING)
 
-    def create_parser(self) -> None:
-        """Add the commands of a cryostat."""
-        super().create_parser()
-        read = self.sp.add_parser("read", description="reads a thermometer and stores the reading")
-        read.add_argument("stage", choices=list(self.stages), help="which one")
-        read.add_argument("client", nargs="?", type=int, default=0, help="who reads")
-        read.add_argument("number", nargs="?", type=int, help="the client's number of the reading")
-        read.set_defaults(func=self.read, which="read")
-        move = self.sp.add_parser("set", description="moves a set point at once")
-        self._add_target(move)
-        move.set_defaults(func=self.set, which="set")
-        ramp = self.sp.add_parser("ramp", description="moves a set point slowly")
-        self._add_target(ramp)
-        ramp.add_argument("rate", type=_rate, help="how fast, in K/min")
-        ramp.set_defaults(func=self.ramp, which="ramp")
+    @command
+    def read(self, stage: StageName, client: int = 0, number: int | None = None) -> str:
+        """Read a thermometer and store the reading.
 
-    def _add_target(self, command: argparse.ArgumentParser) -> None:
-        command.add_argument("stage", choices=list(self.stages), help="which one")
-        command.add_argument("kelvin", type=_kelvin, help=f"in K, above 0, at most {HOTTEST:g}")
-
-    def read(self) -> None:
-        """Store a reading, then reply with it."""
-        stage = self.stages[self.namespace.stage]
-        client, number = self.namespace.client, self.namespace.number
+        Args:
+            stage: Which one.
+            client: Who reads.
+            number: The client's number of the reading; by default the server counts.
+        """
         if number is None:
             number = next(self._numbers)
         # When it was read; the database would take the time of its insertion, which may be later.
         moment = datetime.now(timezone.utc)
-        kelvin = stage.read(self.now())
-        self.store(moment, stage.name, client, number, kelvin)
-        self.reply = f"{stage.name} {kelvin:.5g} K, reading {number} of client {client}"
+        kelvin = self.stages[stage].read(self.now())
+        self.store(moment, stage, client, number, kelvin)
+        return f"{stage} {kelvin:.5g} K, reading {number} of client {client}"
 
     def store(self, moment: datetime, stage: str, client: int, number: int, kelvin: float) -> None:
         """Return when the reading is in the database."""
@@ -108,35 +98,25 @@ class Cryostat(Server):
         with self._count_lock:
             self.stored += 1
 
-    def set(self) -> None:
-        """Move a set point at once."""
-        name, kelvin = self.namespace.stage, self.namespace.kelvin
-        self.stages[name].set(self.now(), kelvin)
-        self.reply = f"{name} goes to {kelvin:g} K"
+    @command
+    def set(self, stage: StageName, kelvin: Kelvin) -> str:
+        """Move a set point at once.
 
-    def ramp(self) -> None:
-        """Move a set point slowly."""
-        name, kelvin, rate = self.namespace.stage, self.namespace.kelvin, self.namespace.rate
-        self.stages[name].ramp(self.now(), kelvin, rate)
-        self.reply = f"{name} goes to {kelvin:g} K at {rate:g} K/min"
+        Args:
+            stage: Which one.
+            kelvin: Where to.
+        """
+        self.stages[stage].set(self.now(), kelvin)
+        return f"{stage} goes to {kelvin:g} K"
 
+    @command
+    def ramp(self, stage: StageName, kelvin: Kelvin, rate: Rate) -> str:
+        """Move a set point slowly.
 
-def _kelvin(text: str) -> float:
-    kelvin = _number(text)
-    if not 0.0 < kelvin <= HOTTEST:
-        raise argparse.ArgumentTypeError(f"{text} K is not above 0 and at most {HOTTEST:g} K")
-    return kelvin
-
-
-def _rate(text: str) -> float:
-    rate = _number(text)
-    if not 0.0 < rate < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} K/min is not above 0")
-    return rate
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+        Args:
+            stage: Which one.
+            kelvin: Where to.
+            rate: How fast.
+        """
+        self.stages[stage].ramp(self.now(), kelvin, rate)
+        return f"{stage} goes to {kelvin:g} K at {rate:g} K/min"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 from daemons import Line, serving
 
-from lab_utils_mt._cli.cryostat_server import Cryostat
+from lab_utils_mt._cli.cryostat import make_stages
+from lab_utils_mt._cli.cryostat_server import Cryostat, StageName
 from lab_utils_mt._cli.readings import Readings
 from lab_utils_mt.database import Database
+from lab_utils_mt.exceptions import MessageError
 from lab_utils_mt.socket_comm import Client
 
 
@@ -60,13 +63,14 @@ def test_set_and_ramp_change_the_set_point(cryostat: Cryostat) -> None:
 @pytest.mark.parametrize(
     ("message", "complaint"),
     [
-        ("read stil", "invalid choice: 'stil'"),
-        ("set still -4", "-4 K is not above 0"),
-        ("set still nan", "nan K is not above 0"),
-        ("set still 1e4", "1e4 K is not above 0 and at most 400 K"),
-        ("set still cold", "'cold' is not a number"),
-        ("ramp still 4 0", "0 K/min is not above 0"),
-        ("ramp still 4", "required: rate"),
+        ("read stil", "'stil' is not one of 50K-plate, 4K-plate, still, mixing-chamber"),
+        ("set still -4", "kelvin: -4 is not a number above 0"),
+        ("set still nan", "kelvin: nan is not a number above 0"),
+        ("set still 1e4", "is not a number above 0 and of at most 400 K"),
+        ("set still cold", "kelvin: 'cold' is not a number"),
+        ("ramp still 4 0", "rate: 0 is not a number above 0 K/min"),
+        ("ramp still 4 inf", "rate: inf is not a number above 0 K/min"),
+        ("ramp still 4", "rate is missing: a number above 0 K/min"),
     ],
 )
 def test_nonsense_is_refused(cryostat: Cryostat, message: str, complaint: str) -> None:
@@ -80,3 +84,16 @@ def test_nonsense_is_refused(cryostat: Cryostat, message: str, complaint: str) -
 def test_status_shows_the_pool(cryostat: Cryostat) -> None:
     """The database's lines are in the server's status."""
     assert "database pool:" in ask(cryostat, "status")
+
+
+def test_each_stage_has_a_name_that_commands_take() -> None:
+    """And there are no others."""
+    assert list(get_args(StageName)) == list(make_stages())
+
+
+def test_programs_get_numbers(cryostat: Cryostat) -> None:
+    """With typed arguments, and the error says what is wrong with one."""
+    with Client(host="127.0.0.1", port=cryostat.port, timeout=20) as client:
+        assert client.call("set", stage="still", kelvin=2.5) == "still goes to 2.5 K"
+        with pytest.raises(MessageError, match="kelvin: 401 is not a number above 0"):
+            client.call("set", "still", 401)
