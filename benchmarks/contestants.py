@@ -16,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 
 def lab_daemon(server_class: Any, port: int) -> None:
@@ -60,6 +60,38 @@ def original(port: int) -> None:
     lab_daemon(Server, port)
 
 
+def typed(port: int) -> None:
+    """Run lab_utils_mt with typed commands."""
+    from lab_utils_mt.commands import Meta, Unit, command
+    from lab_utils_mt.socket_comm import Server
+
+    class Typed(Server):
+        """A heater."""
+
+        @command
+        def echo(self, text: str) -> str:
+            """Send a word back."""
+            return text
+
+        @command
+        def heat(
+            self, kelvin: Annotated[float, Meta(ge=0, le=300), Unit("K")], ramp: float
+        ) -> float:
+            """Set the target temperature."""
+            return kelvin + 0 * ramp
+
+        @command(device="heater")
+        def heat_alone(
+            self, kelvin: Annotated[float, Meta(ge=0, le=300), Unit("K")], ramp: float
+        ) -> float:
+            """Set it while nobody else does."""
+            return kelvin + 0 * ramp
+
+    with tempfile.TemporaryDirectory() as folder:
+        pid_file = str(Path(folder) / "bench.pid")
+        Typed(host="127.0.0.1", port=port, pid_file_name=pid_file).start_daemon()
+
+
 def stock(port: int) -> None:
     """Run the standard library's threaded server: a thread per connection, no argparse."""
 
@@ -83,6 +115,7 @@ def stock(port: int) -> None:
 
 CONTESTANTS = {
     "lab_utils_mt": ours,
+    "typed": typed,
     "ThreadingTCPServer": stock,
     "lab_utils 0.5.4": original,
 }
