@@ -54,7 +54,7 @@ def test_the_server_and_its_client_work(tmp_path: Path) -> None:
         try:
             wait_until(lambda: not port_is_free(), "the start of the server")
             answer = run(program("ask.py"), tmp_path)
-            assert re.fullmatch(r"4\.\d{4} K\n", answer.stdout), answer.stderr
+            assert re.fullmatch(r"(4\.\d{1,4}\n){2}", answer.stdout), answer.stderr
             second = run(server, tmp_path)
             assert second.returncode == 1
             assert f"is held by {process.pid};" in second.stderr
@@ -79,7 +79,7 @@ def test_the_server_with_a_database_works(tmp_path: Path) -> None:
             with socket.create_connection(("127.0.0.1", 1507)) as sock:
                 sock.sendall(b"read\nread\nquit\n")
                 replies = sock.makefile("rb").read().decode()
-            assert re.fullmatch(r"4\.\d{4} K\n4\.\d{4} K\nGoodbye!\n", replies)
+            assert re.fullmatch(r"4\.\d+\n4\.\d+\nGoodbye!\n", replies)
             assert process.wait(TIMEOUT) == 0
         finally:
             process.terminate()
