@@ -34,20 +34,25 @@ _KEEPALIVE = [
 ]
 
 
-def prepare(sock: socket.socket, send_timeout: float | None = None) -> None:
+def prepare(
+    sock: socket.socket, send_timeout: float | None = None, receive_timeout: float | None = None
+) -> None:
     """Make a connection prompt, and notice a peer that died without a word within a minute.
 
     Args:
         sock: A TCP socket; a listener too, where :data:`INHERITED`.
         send_timeout: Seconds without progress after which sending fails with BlockingIOError.
+        receive_timeout: Seconds without a byte after which receiving does.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for level, option, value in _KEEPALIVE:
         sock.setsockopt(level, option, value)
+    # By the kernel: settimeout() would cost a poll() before each recv() and send().
     if send_timeout is not None:
-        # By the kernel: settimeout() would cost a poll() before each recv() and send().
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_timeout))
+    if receive_timeout is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(receive_timeout))
 
 
 def _timeval(seconds: float) -> bytes:

@@ -13,7 +13,8 @@ from ..exceptions import ConnectionClosed
 from .exchange import Exchange
 
 _REFUSAL_PATIENCE = 1.0  # s for the words of a server that does not want to read on
-_SLICE = 0.5  # s; Windows does not see Ctrl-C while it waits
+# s; Windows does not see Ctrl-C while it waits, nor does any system one that came just before.
+_SLICE = 0.5
 _CHUNK = 64 * 1024  # bytes; a larger buffer is mapped anew each time, which takes 20 us
 # Where one call can be told not to wait, the others need no poll() before them.
 _AT_ONCE = int(getattr(socket, "MSG_DONTWAIT", 0))
@@ -66,7 +67,7 @@ class ClientConnection:
     """
 
     def __init__(self, sock: socket.socket) -> None:
-        prepare(sock)
+        prepare(sock, receive_timeout=_SLICE)
         sock.setblocking(bool(_AT_ONCE))  # a request and its reply may travel at once
         self._sock = sock
         self.has_replied = False
@@ -137,7 +138,7 @@ class ClientConnection:
     def _receive(self, exchange: Exchange, flags: int) -> None:
         try:
             data = self._sock.recv(_CHUNK, flags)
-        except BlockingIOError:  # Linux has found a packet to be broken after it told of it
+        except BlockingIOError:  # nothing for a slice of time; or a packet was found to be broken
             return
         if data:
             exchange.receive_data(data)
@@ -164,9 +165,7 @@ def _if(is_readable: bool) -> int | None:
     return _AT_ONCE if is_readable else None
 
 
-def _slice(timeout: float | None) -> float | None:
-    if sys.platform != "win32":
-        return timeout
+def _slice(timeout: float | None) -> float:
     return _SLICE if timeout is None else min(timeout, _SLICE)
 
 
@@ -176,5 +175,5 @@ def _wait_for_either(sock: socket.socket, timeout: float | None) -> bool:
         return bool(select.select([sock], [sock], [], _slice(timeout))[0])
     poll = select.poll()
     poll.register(sock, select.POLLIN | select.POLLOUT)
-    events = poll.poll(None if timeout is None else timeout * 1000)
+    events = poll.poll(_slice(timeout) * 1000)
     return any(event & ~select.POLLOUT for _, event in events)
