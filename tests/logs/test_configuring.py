@@ -236,11 +236,12 @@ def test_a_signal_handler_may_unconfigure_while_its_thread_configures(configure,
 
 def test_threads_that_log_while_it_is_undone_meet_no_closed_sink(configure, capsys):
     """They were told to configure again, on the standard error output."""
-    stop = threading.Event()
+    stop, has_logged = threading.Event(), threading.Event()
 
     def log():
         while not stop.is_set():
             logging.getLogger("busy").warning("on and on")
+            has_logged.set()
             stop.wait(0.0005)
 
     with socket.create_server(("127.0.0.1", 0)) as deaf:
@@ -248,6 +249,7 @@ def test_threads_that_log_while_it_is_undone_meet_no_closed_sink(configure, caps
         thread = threading.Thread(target=log)
         thread.start()
         try:
+            assert has_logged.wait(TIMEOUT)
             unconfigure_logging()
         finally:
             stop.set()
