@@ -37,14 +37,14 @@ def reply_of(value: Any) -> str | bytes:
     """
     if isinstance(value, str):
         return value
-    if type(value) is float:
-        return repr(value)
+    if isinstance(value, float):
+        return float.__repr__(value)  # numpy's says what it is
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     if value is None:
         return "OK"
     if _is_array(value):
-        return bytes(value.tobytes())
+        return _array_bytes(value)
     return to_json(value).decode()
 
 
@@ -141,14 +141,22 @@ def _is_array(value: Any) -> bool:
 def _foreign(value: Any) -> Any:
     """Return what JSON has for a value that msgspec does not know: numpy's."""
     if _is_array(value):
-        # Of a structured one the names would be lost, of a masked one the mask.
-        if value.dtype.kind not in "biufcmMSU" or hasattr(value, "mask"):
-            raise TypeError(f"{type(value).__name__} of {value.dtype} cannot be sent")
-        data = base64.b64encode(value.tobytes()).decode()
+        data = base64.b64encode(_array_bytes(value)).decode()
         return {"dtype": value.dtype.str, "shape": list(value.shape), "data": data}
     if type(value).__module__ == "numpy" and hasattr(value, "item"):
-        return value.item()
+        plain = value.item()
+        return float(value) if type(plain) is type(value) else plain  # a longdouble
+    if isinstance(value, float):
+        return float(value)
     raise TypeError(f"a result of type {type(value).__name__} cannot be sent")
+
+
+def _array_bytes(array: Any) -> bytes:
+    # Of objects there are addresses, of a structured array the names would be lost, of a masked
+    # one the mask.
+    if array.dtype.kind not in "biufcmMSU" or hasattr(array, "mask"):
+        raise TypeError(f"{type(array).__name__} of {array.dtype} cannot be sent")
+    return bytes(array.tobytes())
 
 
 def _schema_of_foreign(kind: type) -> dict[str, Any]:
