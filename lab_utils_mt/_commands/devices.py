@@ -33,6 +33,10 @@ class Holder:
         return f"{self.command!r} of {self.client}"
 
 
+class ServerStops(ShuttingDown):
+    """This very server shuts down; a command may have met another one that does."""
+
+
 class _Waiter:
     __slots__ = ("gate", "granted", "holder")
 
@@ -110,7 +114,7 @@ class Devices:
     def _take(self, name: str, holder: Holder, deadline: float | None, began: float) -> None:
         with self._lock:
             if self._closed:
-                raise ShuttingDown("shutting down")
+                raise ServerStops("shutting down")
             device = self._devices.setdefault(name, _Device())
             if device.holder is None:
                 device.lend(holder)
@@ -135,7 +139,7 @@ class Devices:
             device = self._devices[name]
             device.waiters.remove(waiter)
             if self._closed:
-                return ShuttingDown("shutting down")
+                return ServerStops("shutting down")
             assert device.holder is not None, "a device with a queue is in use"
             return _busy(name, device.holder, device.since, began)
 

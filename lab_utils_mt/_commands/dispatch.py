@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from .._wire.text import Dialect, dialect_of, split
-from ..exceptions import CommandFailed, DeviceBusy, MessageError, ShuttingDown
-from .devices import Devices, Holder
+from ..exceptions import CommandFailed, DeviceBusy, MessageError
+from .devices import Devices, Hold, Holder, ServerStops
 from .parser import ArgumentParser, HelpRequested
 from .request import CurrentRequest, Report
 from .telling import shown, text_of, unknown
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lab_utils_mt.commands")
 
-_LONGEST_FAULT = 4000  # characters; argparse lists all choices, and they may be range(10**6)
+LONGEST_FAULT = 4000  # characters; argparse lists all choices, and they may be range(10**6)
 _FAILURE = "Error! "
 _SERIAL = "one command at a time"  # the device that all commands need then
 QUIT = "quit"
@@ -67,31 +67,23 @@ class Turns:
     never_wait: tuple[Callable[[], object], ...] = ()
     device_timeout: Callable[[], float] = lambda: 30.0
 
-    @contextlib.contextmanager
-    def hold(
-        self,
-        names: tuple[str, ...],
-        holder: Holder,
-        deadline: float | None,
-        turn_deadline: float | None = None,
-    ) -> Iterator[None]:
-        """Have devices, and the turn if commands run one at a time, within a ``with`` block.
+    def turn(self, holder: Holder, deadline: float | None = None) -> Hold:
+        """Return a context manager: within its block it is one's turn.
 
         Args:
-            names: The devices.
-            holder: Who wants them.
-            deadline: Monotonic time until which to wait for the devices.
-            turn_deadline: The same for the turn; None waits as long as other commands run.
+            holder: Whose turn it is to be.
+            deadline: Monotonic time until which to wait; None waits as long as other commands run.
 
         Raises:
-            DeviceBusy: They were not free in time.
+            DeviceBusy: At the beginning of the block: the turn did not come in time.
             ShuttingDown: The server stops.
         """
-        with contextlib.ExitStack() as stack:
-            if self.serial:
-                stack.enter_context(self.devices.hold((_SERIAL,), holder, turn_deadline))
-            if names:
-                stack.enter_context(self.devices.hold(names, holder, deadline))
+        return self.devices.hold((_SERIAL,) if self.serial else (), holder, deadline)
+
+    @contextlib.contextmanager
+    def hold(self, names: tuple[str, ...], holder: Holder, deadline: float) -> Iterator[None]:
+        """Have devices and the turn within a ``with`` block; the deadline is for all of them."""
+        with self.turn(holder, deadline), self.devices.hold(names, holder, deadline):
             yield
 
 
@@ -137,7 +129,7 @@ class Dispatcher:
             return self._run_words(split(text, *self._delimiters()))
         except (HelpRequested, MessageError) as error:
             return self._explain(text, error)
-        except ShuttingDown:
+        except ServerStops:
             return SHUTTING_DOWN
         except (CommandFailed, DeviceBusy) as error:  # no fault of the program
             return self._refuse(text, error)
@@ -165,15 +157,15 @@ class Dispatcher:
         return self._rpc
 
     def _refuse(self, text: str, error: CommandFailed | DeviceBusy) -> Reply:
-        logger.warning("%s: %s", shown(text), error)
+        logger.warning("%s: %s", shown(text), text_of(error))
         kind = "" if type(error) is CommandFailed else f"{type(error).__name__}: "
-        return Reply(f"Error! {kind}{error}", failed=True)
+        return Reply(f"Error! {kind}{text_of(error)}", failed=True)
 
     def _explain(self, text: str, error: HelpRequested | MessageError) -> Reply:
         if isinstance(error, HelpRequested):
             return Reply(str(error))
         logger.warning("refused %s: %s", shown(text), shown(str(error)))
-        fault = str(error)[:_LONGEST_FAULT]
+        fault = str(error)[:LONGEST_FAULT]
         return Reply(f"Error! {fault}\n\n{self.parser.full_help()}", failed=True)
 
     def _run_words(self, words: list[str]) -> Reply:
@@ -220,14 +212,17 @@ class Dispatcher:
         """
         if not typed.devices and not self.turns.serial:
             return typed.call(values, dialect, None, report)
-        deadline = time.monotonic() + typed.timeout if typed.devices else None
         holder = Holder(typed.name, self.request.peer)
-        turn = self.turns if self.turns.serial else self.turns.devices
-        with turn.hold(typed.devices, holder, deadline):
-            return typed.call(values, dialect, deadline, report)
+        with self.turns.turn(holder):
+            deadline = time.monotonic() + typed.timeout if typed.devices else None
+            with self.turns.devices.hold(typed.devices, holder, deadline):
+                return typed.call(values, dialect, deadline, report)
 
     def _finish_typed(self, typed: TypedCommand, values: dict[str, Any]) -> Reply:
-        payload = typed.reply_of(self.run_typed(typed, values, Dialect.TEXT.value))
+        try:
+            payload = typed.reply_of(self.run_typed(typed, values, Dialect.TEXT.value))
+        except MessageError as error:  # not this message: the method has met another one
+            raise CommandFailed(f"{type(error).__name__}: {text_of(error)}") from error
         failed = type(payload) is str and payload.startswith(_FAILURE)
         return Reply(payload, failed, quits=typed.name == QUIT)
 
@@ -237,9 +232,11 @@ class Dispatcher:
         if not devices and not self.turns.serial:
             handler()
             return
-        deadline = time.monotonic() + self.turns.device_timeout()
-        with self.turns.hold(devices, Holder(words[0], self.request.peer), deadline):
-            handler()
+        holder = Holder(words[0], self.request.peer)
+        with self.turns.turn(holder):
+            deadline = time.monotonic() + self.turns.device_timeout()
+            with self.turns.devices.hold(devices, holder, deadline):
+                handler()
 
     def _parse(self, words: list[str]) -> argparse.Namespace:
         try:

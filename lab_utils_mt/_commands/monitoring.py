@@ -112,7 +112,7 @@ class Monitoring:
         holder = Holder(f"poll {one.name}", "the server")
 
         def take(deadline: float) -> AbstractContextManager[object]:
-            return self._turns.hold(note.devices, holder, deadline, deadline)
+            return self._turns.hold(note.devices, holder, deadline)
 
         return Poller(plan, method, take, self._hand_over, server)
 

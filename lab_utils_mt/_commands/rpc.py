@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from .._wire.text import Dialect
-from ..exceptions import CommandFailed, DeviceBusy, LabUtilsError, MessageError, ShuttingDown
-from .dispatch import QUIT, Dispatcher, Reply
+from .._wire.text import MAX_WORDS, Dialect
+from ..exceptions import CommandFailed, DeviceBusy, LabUtilsError, MessageError
+from .devices import ServerStops
+from .dispatch import LONGEST_FAULT, QUIT, Dispatcher, Reply
 from .parser import HelpRequested
 from .request import Report
 from .results import to_json
@@ -28,13 +29,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("lab_utils_mt.commands")
 
-PARSE_ERROR, INVALID_REQUEST, NOT_FOUND, INVALID_PARAMS, INTERNAL = (
-    -32700,
-    -32600,
-    -32601,
-    -32602,
-    -32603,
-)
+PARSE_ERROR, INVALID_REQUEST, NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
 COMMAND_FAILED = -32000
 CODES = {
     "DeviceBusy": -32001,
@@ -79,7 +74,6 @@ class JsonRpc:
         self._dispatcher = dispatcher
         self._discover = discover
         self._extra = dict(extra or {})
-        self._quits = False
 
     def answer(self, text: str) -> Reply:
         """Run the requests of a line and return the line that answers them, or an empty one."""
@@ -171,9 +165,8 @@ class JsonRpc:
             return to_json(str(help_requested)), False
         except MessageError as error:
             logger.warning("refused %s: %s", shown(method), shown(str(error)))
-            raise RpcError(
-                INVALID_PARAMS, str(error), type="InvalidParams", parameter=None
-            ) from error
+            fault = str(error)[:LONGEST_FAULT]
+            raise RpcError(INVALID_PARAMS, fault, type="InvalidParams", parameter=None) from error
         return to_json(reply.payload), reply.quits
 
 
@@ -256,6 +249,8 @@ def _words(params: Any) -> list[str]:
         words = params[0]
     if not (isinstance(words, list) and all(isinstance(word, str) for word in words)):
         raise InvalidArgument("argument words: it is not a list of texts", "words")
+    if len(words) >= MAX_WORDS:
+        raise InvalidArgument(f"more than {MAX_WORDS} words, with the command's name", "words")
     return words
 
 
@@ -263,14 +258,20 @@ def _fault(method: str, error: BaseException) -> dict[str, Any]:
     """Return the error object of an exception, and log it where it stops."""
     if isinstance(error, CommandFailed | DeviceBusy):  # no fault of the program
         logger.warning("%s: %s", shown(method), text_of(error))
-    elif not isinstance(error, ShuttingDown):
+    elif isinstance(error, ServerStops):
+        return _error(CODES["ShuttingDown"], str(error), type="ShuttingDown")
+    else:
         logger.error("command %s failed", shown(method), exc_info=error)
     known = (kind.__name__ for kind in type(error).__mro__ if kind.__module__.startswith(_PACKAGE))
-    code = next((CODES[kind] for kind in known if kind in CODES), COMMAND_FAILED)
-    fields = vars(error) if isinstance(error, DeviceBusy) else {}
+    code = next((_RAISED[kind] for kind in known if kind in _RAISED), COMMAND_FAILED)
+    names = _BUSY if isinstance(error, DeviceBusy) else ()
+    fields = {name: getattr(error, name) for name in names}
     return _error(code, text_of(error), type=type(error).__name__, **fields)
 
 
+_BUSY = ("device", "command", "client", "seconds", "waited")
+# One that a method raises means another server.
+_RAISED = {name: code for name, code in CODES.items() if name != "ShuttingDown"}
 _PACKAGE = LabUtilsError.__module__.partition(".")[0]
 
 
