@@ -201,7 +201,10 @@ def _declaration(owner: type, method: str, note: _Note, hints: _Hints | None) ->
         raise TypeError("a command or poller is a method: no static or class method, no property")
     name = method if note.name is None else note.name
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise TypeError(f"{name!r} is no name: letters, digits and _, beginning with a letter")
+        raise TypeError(
+            f"{name!r} is no name: letters, digits, _, . and -, beginning with a letter or _,"
+            " but not with rpc."
+        )
     if hints is None:
         hints = _hints_of(function)
     return Declaration(name, method, note, Signature.of(function, hints))
@@ -227,6 +230,8 @@ def _annotate(
     hints = None
     with contextlib.suppress(Exception):  # what is wrong with it is told when the class is made
         hints = _hints_of(method, _names_around())
+    if _NOTE in vars(method):
+        raise TypeError(f"{_whole_name(method)}: it is a command or a poller already")
     setattr(method, _NOTE, (note, hints))
     return method
 

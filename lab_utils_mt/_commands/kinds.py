@@ -41,10 +41,6 @@ def Unit(name: str) -> msgspec.Meta:  # noqa: N802  (it reads like Meta, which i
     return msgspec.Meta(extra_json_schema={_UNIT_KEY: name})
 
 
-class _Unsuitable(Exception):
-    """A word or value is not of its kind."""
-
-
 @dataclasses.dataclass(frozen=True)
 class Kind:
     """What values a parameter takes.
@@ -56,6 +52,7 @@ class Kind:
         finite: Whether NaN and infinity are refused.
         nullable: Whether None is a value.
         item: What a list holds; None for what is no list.
+        is_truth: Whether it is a plain ``bool``.
         quick_word: Reads a plain word; None if there is no quick way.
         quick_value: Takes a plain value from JSON.
     """
@@ -66,6 +63,7 @@ class Kind:
     finite: bool = False
     nullable: bool = False
     item: Kind | None = None
+    is_truth: bool = False
     quick_word: Quick | None = None
     quick_value: Quick | None = None
 
@@ -136,6 +134,7 @@ def kind_of(annotation: Any) -> Kind:
         f"{text} {unit}" if unit else text,
         from_word,
         finite=inner is float and bool(bounds),
+        is_truth=inner is bool,
         quick_word=quick_word(inner, metas),
         quick_value=quick_value(inner, metas),
     )
@@ -178,6 +177,7 @@ def _optional(union: Any, metas: list[Any]) -> Kind:
         expectation=f"{kind.expectation}, or none",
         from_word=from_word,
         nullable=True,
+        is_truth=False,
     )
 
 

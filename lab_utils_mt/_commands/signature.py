@@ -68,7 +68,7 @@ class Parameter:
     @property
     def is_flag(self) -> bool:
         """Whether it is an option without a value: ``--fast`` or ``--no-fast``."""
-        return self.is_option and self.kind.type is bool
+        return self.is_option and self.kind.is_truth
 
     def check(self, value: Any) -> Any:
         """Return a value as the handler gets it.

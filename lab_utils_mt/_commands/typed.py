@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -110,19 +111,30 @@ class TypedCommand:
     ) -> Any:
         """Run the method and return its result."""
         if self.wants_request:
-            current = self._request
-            values[str(self.signature.request)] = Request(
-                current.peer,
-                None,
-                dialect,
-                deadline,
-                report or current.note,
-                lambda: self._host.is_stopping,
-            )
-        result = self._method(**values)
+            result = self._call_with_request(values, dialect, deadline, report)
+        else:
+            result = self._method(**values)
         if result is None and self._request.reply != "":
             return self._request.reply
         return result
+
+    def _call_with_request(
+        self, values: Values, dialect: str, deadline: float | None, report: Report | None
+    ) -> Any:
+        current = self._request
+        is_over = threading.Event()  # a method may keep its request, and its client ask more
+
+        def tell(fraction: float, text: str, whom: Report = report or current.note) -> None:
+            if not is_over.is_set():
+                whom(fraction, text)
+
+        values[str(self.signature.request)] = Request(
+            current.peer, None, dialect, deadline, tell, lambda: self._host.is_stopping
+        )
+        try:
+            return self._method(**values)
+        finally:
+            is_over.set()
 
     def reply_of(self, result: Any) -> str | bytes:
         """Return what a text client gets.

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from .parser import ArgumentParser
 from .quick import Unsure
 from .signature import InvalidArgument, Parameter, Signature, Values, too_many
-from .telling import unknown
+from .telling import shown, unknown
 
 Words = dict[str, str | list[str] | bool]
 
 _NEGATIVE = re.compile(r"-(\d|\.\d|inf$|nan$)", re.IGNORECASE | re.ASCII)
 _LONG_OPTION = re.compile(r"--[^= ]+")
+_SHORT_OPTION = re.compile(r"-[^- ][^ ]*")
 _PREFIX = "parameter "  # so that none is called like the defaults 'func' and 'which'
 
 
@@ -96,6 +97,9 @@ class WordPlan:
         if _LONG_OPTION.fullmatch(word):
             names = [*self._options, *(flag for flag in self._flags if flag not in self._options)]
             raise InvalidArgument(unknown("option", word, names))
+        if _SHORT_OPTION.fullmatch(word):
+            text = f"there is no option {shown(word)}; -- stands before texts that begin with -"
+            raise InvalidArgument(text)
         return None
 
     def add_arguments(self, parser: ArgumentParser) -> None:

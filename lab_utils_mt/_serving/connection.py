@@ -14,7 +14,7 @@ from .._sockets import INHERITED, prepare, say_goodbye, wait_readable
 from .._wire.foreign import foreign_line, foreign_opening
 from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
-from .._wire.text import decode_line
+from .._wire.text import BLANKS, decode_line
 from ..exceptions import MessageError
 from .outbox import Outbox
 
@@ -147,7 +147,7 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
     def _answer(self, line: bytes) -> bool:
         """Answer one request; return whether the connection goes on."""
         text = decode_line(line)
-        if not text.strip():
+        if not text.strip(BLANKS):
             return True
         registry = self.server._client_registry
         if not registry.begin(self._client, text):

@@ -12,7 +12,7 @@ from ..exceptions import MessageError
 MAX_WORDS = 1000
 """Most words of a command: argparse takes quadratic time for words that look like options."""
 
-_BLANKS = " \t"
+BLANKS = " \t"
 _PLAIN_LINE = re.compile(r"[\t\x20-\x7e]*")
 _WORD_END = re.compile(r"[ \t]|$")
 _PLAIN_WORD = re.compile(r"[A-Za-z0-9_./:+,@%=-]+")
@@ -102,7 +102,7 @@ def split(text: str, left: str = "{", right: str = "}") -> list[str]:
 
 def is_delimiter(character: object) -> bool:
     """Tell whether something may stand instead of a brace."""
-    return isinstance(character, str) and len(character) == 1 and character not in _BLANKS + '"'
+    return isinstance(character, str) and len(character) == 1 and character not in BLANKS + '"'
 
 
 def quote(text: str) -> str:
@@ -114,7 +114,7 @@ def quote(text: str) -> str:
 
 
 def _skip_blanks(text: str, at: int) -> int:
-    while at < len(text) and text[at] in _BLANKS:
+    while at < len(text) and text[at] in BLANKS:
         at += 1
     return at
 
@@ -143,6 +143,6 @@ def _quoted(text: str, at: int) -> tuple[str, int]:
 
 
 def _word_ends(text: str, at: int) -> int:
-    if at < len(text) and text[at] not in _BLANKS:
+    if at < len(text) and text[at] not in BLANKS:
         raise MessageError(f"a blank is missing before character {at + 1}, {text[at]!r}")
     return at

@@ -189,6 +189,7 @@ def test_a_history_that_cannot_be_written_is_no_error(talk: Talk, tmp_path: Path
     """There is none, then."""
     (tmp_path / "state").write_text("a file in the way")
     session(talk, tmp_path, "ping\rexit\r")
+    assert (tmp_path / "state").read_text() == "a file in the way"
 
 
 def test_a_server_that_is_gone_comes_back_with_other_commands(

@@ -185,10 +185,11 @@ def test_a_command_must_not_be_called_like_an_attribute_of_the_server(name: str)
     """It would break it; the decorator may give the name all the same."""
 
     def method(self: Any) -> None: ...
+    def other(self: Any) -> None: ...
 
     with pytest.raises(TypeError, match=f"method {name}: .* rename the method.*name='{name}'"):
         type("Lab", (Server,), {name: command(method)})
-    owner = type("Lab", (Server,), {"other": command(name=name)(method)})
+    owner = type("Lab", (Server,), {"other": command(name=name)(other)})
     assert list(commands_of(owner)) == [name]
 
 

@@ -225,7 +225,9 @@ def test_plain_words_are_assigned(words: list[str], values: dict[str, Any]) -> N
     assert signature.from_words(assigned) == values
 
 
-@pytest.mark.parametrize("words", [["--ramp"], ["--ramp", ""], ["--ramp=1"], ["--"], ["-"], ["-x"]])
+@pytest.mark.parametrize(
+    "words", [["--ramp"], ["--ramp", ""], ["--ramp=1"], ["--"], ["-"], ["-x y"]]
+)
 def test_odd_words_are_left_to_argparse(words: list[str]) -> None:
     """It knows all forms."""
     assert WordPlan(signature_of(move)).assign(["1", *words]) is None
@@ -234,6 +236,7 @@ def test_odd_words_are_left_to_argparse(words: list[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "fault"),
     [
+        (["-x"], "there is no option '-x'; -- stands before texts that begin with -"),
         (["--rmp", "1"], "there is no option '--rmp': did you mean --ramp"),
         (["1", "2", "3"], "3 arguments are too many: it takes to, speed"),
     ],
