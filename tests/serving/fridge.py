@@ -16,7 +16,7 @@ from lab_utils_mt._commands.watching import Hub
 from lab_utils_mt.commands import command, poll
 from lab_utils_mt.socket_comm import Server
 
-EVERY = 0.01  # s
+EVERY = 0.02  # s
 
 
 class Fridge(Server):

@@ -213,7 +213,7 @@ def test_the_status_shows_pollers_and_watches(fridge: Fridge) -> None:
         client.line()
         text = status(fridge)
     assert "pollers: 2" in text
-    assert "  sensor: every 0.01 s, " in text
+    assert f"  sensor: every {EVERY} s, " in text
     assert "watches: 1" in text
 
 
