@@ -194,7 +194,7 @@ def check(line: Line, text: str) -> None:
     """Read what must come for a line."""
     if is_json(text):
         check_json(text, line.line)
-    elif text.strip():
+    elif text.strip(" \t"):  # other white space is text
         check_text(line)
 
 
