@@ -10,6 +10,7 @@ from .._wire.text import refuse_controls
 from ..exceptions import MessageError
 
 if TYPE_CHECKING:
+    from .batch import Terms
     from .conversation import Progress
 
 SAME: Any = ...
@@ -41,6 +42,17 @@ class Address:
         check(ClientSettings, values)
         self._on_progress: Progress | None = None
         self._set_options(timeout, SAME)
+        self._make_caller()
+
+    def _make_caller(self) -> None:
+        """Make what reaches the server that host and port name."""
+        raise NotImplementedError
+
+    @property
+    def _terms(self) -> Terms:
+        from .batch import Terms  # noqa: PLC0415
+
+        return Terms(self.timeout, self._max_reply, self._on_progress)
 
     def _set_options(self, timeout: float | None, on_progress: Progress | None) -> None:
         if timeout is not SAME:

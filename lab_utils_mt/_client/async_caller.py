@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exceptions import ReplyLost, ReplyTimeout
 from .async_connection import AsyncConnection
@@ -18,8 +18,10 @@ from .connecting import CONNECT_TIMEOUT, REPEATS, Pauses, lost_reply, name_of, u
 from .exchange import CLOSING_TAKES, Exchange, ServerTraits
 
 if TYPE_CHECKING:
+    from .calling import Plan
     from .remote import Catalogue
 
+_T = TypeVar("_T")
 _MOST_UNDER_WAY = 64
 _MOST_IDLE = 16
 
@@ -65,6 +67,21 @@ class AsyncCaller:
             await self._run(exchange, deadline)
         finally:
             self._end_turn()
+
+    async def follow(self, plan: Plan[_T], timeout: float | None) -> _T:
+        """Carry the exchanges of a plan, each within ``timeout`` seconds; return its result."""
+        try:
+            exchange = next(plan)
+            while True:
+                try:
+                    await self.run(exchange, timeout)
+                except BaseException as error:  # noqa: BLE001  (the plan says what it means)
+                    exchange = plan.throw(error)
+                else:
+                    exchange = next(plan)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
 
     async def _run(self, exchange: Exchange, deadline: Deadline) -> None:
         for repeats_left in range(REPEATS, -1, -1):

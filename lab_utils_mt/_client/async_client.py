@@ -6,11 +6,11 @@ import copy
 from collections.abc import Iterable
 from typing import Any
 
-from . import async_calling
 from .address import SAME, Address, line_of
 from .async_caller import AsyncCaller
 from .async_watch import AsyncWatch
-from .batch import Terms, call_of, calls_of
+from .batch import call_of, calls_of
+from .calling import call_all, catalogue
 from .conversation import Progress
 from .proxy import Commands
 from .subscription import params_of
@@ -34,16 +34,7 @@ class AsyncClient(Address):
         ConfigError: A setting cannot be used.
     """
 
-    def __init__(
-        self,
-        config_file: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        timeout: float | None = None,
-        max_reply: int | None = None,
-    ) -> None:
-        super().__init__(config_file, host, port, timeout=timeout, max_reply=max_reply)
+    def _make_caller(self) -> None:
         self._caller = AsyncCaller(self.host, self.port)
 
     async def send_message(self, message: str, *, idempotent: bool = False) -> str:
@@ -62,19 +53,19 @@ class AsyncClient(Address):
         """Return what reaches the server that host and port name now."""
         if self._caller.host != self.host or self._caller.port != self.port:
             self._caller.let_go()
-            self._caller = AsyncCaller(self.host, self.port)
+            self._make_caller()
         return self._caller
 
     async def call(self, command: str, /, *args: Any, **kwargs: Any) -> Any:
         """Call a typed command and return its result, as :meth:`Client.call` does."""
-        calls = [call_of(command, args, kwargs)]
-        return (await async_calling.call_all(self._current_caller(), self._terms, calls))[0]
+        caller, calls = self._current_caller(), [call_of(command, args, kwargs)]
+        return (await caller.follow(call_all(caller, self._terms, calls), self.timeout))[0]
 
     async def call_many(self, calls: Iterable[Any], return_exceptions: bool = False) -> list[Any]:
         """Call many typed commands over one connection, as :meth:`Client.call_many` does."""
-        wanted = calls_of(calls)
-        caller = self._current_caller()
-        return await async_calling.call_all(caller, self._terms, wanted, return_exceptions)
+        caller, wanted = self._current_caller(), calls_of(calls)
+        plan = call_all(caller, self._terms, wanted, return_exceptions)
+        return await caller.follow(plan, self.timeout)
 
     @property
     def commands(self) -> Commands:
@@ -82,11 +73,13 @@ class AsyncClient(Address):
 
         They have signatures and help texts once :meth:`discover` or a call was awaited.
         """
-        return async_calling.commands(self._current_caller(), self._terms)
+        caller = self._current_caller()
+        return Commands(caller.name, self.call, lambda _: caller.catalogue)
 
     async def discover(self) -> dict[str, Any]:
         """Return what the server says of its commands and pollers: an OpenRPC document."""
-        return (await async_calling.catalogue(self._current_caller(), self._terms)).document
+        caller = self._current_caller()
+        return (await caller.follow(catalogue(caller, self._terms), self.timeout)).document
 
     def watch(
         self, name: str, every: float | None = None, on_change: float | None = None
@@ -116,10 +109,6 @@ class AsyncClient(Address):
         other = copy.copy(self)
         other._set_options(timeout, on_progress)
         return other
-
-    @property
-    def _terms(self) -> Terms:
-        return Terms(self.timeout, self._max_reply, self._on_progress)
 
     async def close(self) -> None:
         """Close the connections; the next message opens one again."""

@@ -7,9 +7,9 @@ from typing import Any
 
 from ..exceptions import ReplyLost
 from .async_caller import AsyncCaller
-from .async_calling import catalogue
 from .async_connection import AsyncConnection
 from .batch import Terms
+from .calling import catalogue
 from .client_connection import Deadline
 from .connecting import Pauses
 from .reading import Reading
@@ -34,7 +34,8 @@ class AsyncWatch:
 
     async def _start(self) -> Subscription:
         if self._subscription is None:
-            known = await catalogue(self._caller, self._terms)
+            plan = catalogue(self._caller, self._terms)
+            known = await self._caller.follow(plan, self._terms.timeout)
             convert = known.convert_values(self._params["name"])
             subscription = Subscription(self._params, convert, self._caller.name)
             await self._subscribe(subscription, Deadline(self._terms.timeout))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import ReplyLost, ReplyTimeout
 from .client_connection import ClientConnection, Deadline
@@ -21,9 +21,11 @@ from .connecting import CONNECT_TIMEOUT, REPEATS, Pauses, lost_reply, name_of, u
 from .exchange import CLOSING_TAKES, Exchange, ServerTraits
 
 if TYPE_CHECKING:
+    from .calling import Plan
     from .remote import Catalogue
 
 _MOST_IDLE = 16
+_T = TypeVar("_T")
 
 
 class Caller:
@@ -87,6 +89,21 @@ class Caller:
                 if not (repeats_left and exchange.may_repeat):
                     raise
         self.put_back(connection, exchange.reusable)
+
+    def follow(self, plan: Plan[_T], timeout: float | None) -> _T:
+        """Carry the exchanges of a plan, each within ``timeout`` seconds; return its result."""
+        try:
+            exchange = next(plan)
+            while True:
+                try:
+                    self.run(exchange, timeout)
+                except BaseException as error:  # noqa: BLE001  (the plan says what it means)
+                    exchange = plan.throw(error)
+                else:
+                    exchange = next(plan)
+        except StopIteration as end:
+            result: _T = end.value
+            return result
 
     def close(self) -> None:
         """Close the connections that wait for the next exchange."""

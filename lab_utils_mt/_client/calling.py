@@ -1,18 +1,36 @@
-"""How does a thread call the commands of a server?"""
+"""Which exchanges does it take to call the commands of a server?
+
+Each function here is a plan: a generator of the exchanges that are to be carried, one after
+another, which returns their result. ``Caller.follow()`` and ``AsyncCaller.follow()`` carry them
+out.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Generator, Sequence
+from typing import Any, Protocol, TypeVar
 
 from ..exceptions import ReplyLost, ReplyTimeout
 from .batch import Batch, Call, Terms, catalogue_of, discovery, discovery_lost, is_stale
-from .caller import Caller
-from .proxy import Commands
+from .exchange import Exchange, ServerTraits
 from .remote import Catalogue
 
+_T = TypeVar("_T")
+Plan = Generator[Exchange, None, _T]
 
-def catalogue(caller: Caller, terms: Terms, refresh: bool = False) -> Catalogue:
+
+class Carrier(Protocol):
+    """What a plan knows of the one who follows it."""
+
+    catalogue: Catalogue | None
+    traits: ServerTraits
+
+    @property
+    def name(self) -> str:
+        """``host:port``, for messages."""
+
+
+def catalogue(caller: Carrier, terms: Terms, refresh: bool = False) -> Plan[Catalogue]:
     """Return what the server says of itself, asking it only once.
 
     Raises:
@@ -23,7 +41,7 @@ def catalogue(caller: Caller, terms: Terms, refresh: bool = False) -> Catalogue:
     if known is None or refresh:
         conversation = discovery(caller.traits, terms.max_reply)
         try:
-            caller.run(conversation, terms.timeout)
+            yield conversation
         except ReplyTimeout:
             raise
         except ReplyLost as error:
@@ -33,17 +51,17 @@ def catalogue(caller: Caller, terms: Terms, refresh: bool = False) -> Catalogue:
 
 
 def call_all(
-    caller: Caller, terms: Terms, calls: Sequence[Call], return_exceptions: bool = False
-) -> list[Any]:
+    caller: Carrier, terms: Terms, calls: Sequence[Call], return_exceptions: bool = False
+) -> Plan[list[Any]]:
     """Call commands, one after another, over one connection; return their results in order."""
     known = caller.catalogue
     if is_stale(known, calls):
-        known = catalogue(caller, terms, refresh=True)
+        known = yield from catalogue(caller, terms, refresh=True)
     assert known is not None, "it would be stale"
     batch = Batch(known, calls, caller.traits, terms)
     conversation = batch.conversation
     try:
-        caller.run(conversation, terms.timeout)
+        yield conversation
     except OSError as error:
         if not conversation.has_begun:
             raise
@@ -51,15 +69,3 @@ def call_all(
     if batch.found_unknown:
         caller.catalogue = None
     return batch.results(caller.name, return_exceptions)
-
-
-def commands(caller: Caller, terms: Terms) -> Commands:
-    """Return the commands of the server as functions."""
-
-    def call(command: str, *args: Any, **kwargs: Any) -> Any:
-        return call_all(caller, terms, [Call(command, args, kwargs)])[0]
-
-    def known(refresh: bool) -> Catalogue:
-        return catalogue(caller, terms, refresh)
-
-    return Commands(caller.name, call, known)

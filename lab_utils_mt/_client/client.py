@@ -11,9 +11,9 @@ from .caller import Caller
 from .text_exchange import TextExchange
 
 if TYPE_CHECKING:
-    from .batch import Terms
     from .conversation import Progress
     from .proxy import Commands
+    from .remote import Catalogue
     from .watch import Watch
 
 
@@ -38,16 +38,7 @@ class Client(Address):
         ConfigError: A setting cannot be used.
     """
 
-    def __init__(
-        self,
-        config_file: str | None = None,
-        host: str | None = None,
-        port: int | None = None,
-        *,
-        timeout: float | None = None,
-        max_reply: int | None = None,
-    ) -> None:
-        super().__init__(config_file, host, port, timeout=timeout, max_reply=max_reply)
+    def _make_caller(self) -> None:
         self._caller = Caller(self.host, self.port)
 
     # --- text ------------------------------------------------------------------------------
@@ -82,7 +73,7 @@ class Client(Address):
         """Return what reaches the server that host and port name now."""
         if self._caller.host != self.host or self._caller.port != self.port:
             self.close()
-            self._caller = Caller(self.host, self.port)
+            self._make_caller()
         return self._caller
 
     # --- typed commands: their modules are imported by those who use them --------------------
@@ -111,8 +102,8 @@ class Client(Address):
         """
         from . import batch, calling  # noqa: PLC0415
 
-        calls = [batch.call_of(command, args, kwargs)]
-        return calling.call_all(self._current_caller(), self._terms, calls)[0]
+        caller, calls = self._current_caller(), [batch.call_of(command, args, kwargs)]
+        return caller.follow(calling.call_all(caller, self._terms, calls), self.timeout)[0]
 
     def call_many(self, calls: Iterable[Any], return_exceptions: bool = False) -> list[Any]:
         """Call many typed commands over one connection, without waiting for each reply.
@@ -133,15 +124,16 @@ class Client(Address):
         """
         from . import batch, calling  # noqa: PLC0415
 
-        wanted = batch.calls_of(calls)
-        return calling.call_all(self._current_caller(), self._terms, wanted, return_exceptions)
+        caller, wanted = self._current_caller(), batch.calls_of(calls)
+        plan = calling.call_all(caller, self._terms, wanted, return_exceptions)
+        return caller.follow(plan, self.timeout)
 
     @property
     def commands(self) -> Commands:
         """The server's commands as functions with signatures and help texts."""
-        from .calling import commands  # noqa: PLC0415
+        from .proxy import Commands  # noqa: PLC0415
 
-        return commands(self._current_caller(), self._terms)
+        return Commands(self._current_caller().name, self.call, self._catalogue)
 
     def discover(self) -> dict[str, Any]:
         """Return what the server says of its commands and pollers: an OpenRPC document.
@@ -149,9 +141,13 @@ class Client(Address):
         It is asked for once, and again after :meth:`close`, after the server was restarted, or
         when a command is unknown.
         """
+        return self._catalogue().document
+
+    def _catalogue(self, refresh: bool = False) -> Catalogue:
         from .calling import catalogue  # noqa: PLC0415
 
-        return catalogue(self._current_caller(), self._terms).document
+        caller = self._current_caller()
+        return caller.follow(catalogue(caller, self._terms, refresh), self.timeout)
 
     def watch(self, name: str, every: float | None = None, on_change: float | None = None) -> Watch:
         """Follow the readings of a poller: ``for reading in client.watch("sensor")``.
@@ -187,12 +183,6 @@ class Client(Address):
         other = copy.copy(self)
         other._set_options(timeout, on_progress)
         return other
-
-    @property
-    def _terms(self) -> Terms:
-        from .batch import Terms  # noqa: PLC0415
-
-        return Terms(self.timeout, self._max_reply, self._on_progress)
 
     # --- life ------------------------------------------------------------------------------
 

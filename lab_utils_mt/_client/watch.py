@@ -37,7 +37,8 @@ class Watch:
     """
 
     def __init__(self, caller: Caller, terms: Terms, params: dict[str, Any]) -> None:
-        convert = catalogue(caller, terms).convert_values(params["name"])
+        known = caller.follow(catalogue(caller, terms), terms.timeout)
+        convert = known.convert_values(params["name"])
         self._caller, self._timeout = caller, terms.timeout
         self._subscription = Subscription(params, convert, caller.name)
         self._closed = threading.Event()

@@ -21,8 +21,6 @@ logger = logging.getLogger("lab_utils_mt.commands")
 
 _NAN_WARNING_EVERY = 60.0  # s
 
-Run = Callable[[], Any]
-
 
 class Host(Protocol):
     """What a command needs of its server."""
