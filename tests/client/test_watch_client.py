@@ -86,9 +86,11 @@ def test_another_thread_can_end_the_wait(client: Client, cryostat: Cryostat, sto
 
 def test_a_watch_that_is_dropped_closes_its_connection(client: Client, cryostat: Cryostat) -> None:
     """Without close()."""
-    for _ in client.watch("sensor"):
-        break
+    watch = client.watch("sensor")
+    next(watch)
     client.close()
+    assert len(cryostat._client_registry.snapshot()[0]) >= 1, "the watch has a connection"
+    del watch
     wait_until(lambda: not cryostat._client_registry.snapshot()[0])
 
 

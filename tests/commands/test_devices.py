@@ -78,7 +78,8 @@ def test_other_devices_are_free() -> None:
     devices = Devices()
 
     with held(devices, "stage"), devices.hold(("heater",), OTHER, time.monotonic()):
-        pass
+        assert devices.status()[0] == "devices: 2 of 2 in use"
+    assert devices.status() == ["devices: 0 of 2 in use"]
 
 
 def test_who_waits_too_long_is_told_for_whom() -> None:
@@ -273,5 +274,7 @@ def test_the_status_tells_who_has_what_and_who_is_next() -> None:
 
 def test_two_sets_of_devices_share_nothing() -> None:
     """Each server has its own."""
-    with held(Devices(), "stage"), Devices().hold(("stage",), OTHER, time.monotonic()):
-        pass
+    ours, theirs = Devices(), Devices()
+    with held(ours, "stage"), theirs.hold(("stage",), OTHER, time.monotonic()):
+        assert "'move'" in ours.status()[1]
+        assert "'scan'" in theirs.status()[1]

@@ -169,8 +169,10 @@ def test_no_exception_ends_a_poller(error: BaseException) -> None:
             raise raised.pop()
         return 1.0
 
-    with polling(read, sink):
+    with polling(read, sink) as poller:
         wait_until(lambda: sink.values)
+        assert poller.counts.failures == 1
+    assert raised == []
 
 
 def test_a_busy_device_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:

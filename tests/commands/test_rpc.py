@@ -166,6 +166,8 @@ def test_a_command_goes_on_when_its_client_is_gone(server: Lab) -> None:
         line.send(json.dumps(call("long")).encode() + b"\n")
         line.line()
         line.vanish()
+    assert not server.finished
     server.gate.set()
 
     wait_until(lambda: server.finished)
+    assert server.finished == 1, "once, and to its end"
