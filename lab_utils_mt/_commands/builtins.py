@@ -55,20 +55,20 @@ class Builtins:
 
     def help(self) -> None:
         """Explain all commands, or one."""
-        assert self._request.namespace is not None
-        name = self._request.namespace.command
+        assert self._request.record.namespace is not None
+        name = self._request.record.namespace.command
         commands = self._parser.commands
         if name is None:
-            self._request.reply = self._parser.full_help()
+            self._request.record.reply = self._parser.full_help()
         elif name in commands:
-            self._request.reply = command_manual(name, commands[name])
+            self._request.record.reply = command_manual(name, commands[name])
         else:
             raise MessageError(unknown("command", name, commands))
 
     def ping(self) -> None:
         """Answer."""
-        self._request.reply = "pong"
+        self._request.record.reply = "pong"
 
     def status(self) -> None:
         """Tell how the server is."""
-        self._request.reply = "\n".join(self._describe())
+        self._request.record.reply = "\n".join(self._describe())

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from .._wire.text import Dialect, dialect_of, split
+from .._wire.text import Dialect, is_json_rpc, split
 from ..exceptions import CommandFailed, DeviceBusy, MessageError
 from .devices import Devices, Hold, Holder, ServerStops
 from .parser import ArgumentParser, HelpRequested
@@ -122,11 +122,13 @@ class Dispatcher:
 
     def answer(self, text: str) -> Reply:
         """Run the command that ``text`` asks for and return its reply."""
-        self.request.begin(text)
+        record = self.request.record
+        record.message = text
         try:
-            if dialect_of(text) is Dialect.JSON_RPC:
+            if is_json_rpc(text):
                 return self._answer_json(text)
-            return self._run_words(split(text, *self._delimiters()))
+            left, right = self._delimiters()
+            return self._run_words(split(text, left, right))
         except (HelpRequested, MessageError) as error:
             return self._explain(text, error)
         except ServerStops:
@@ -137,11 +139,11 @@ class Dispatcher:
             logger.exception("command %s failed", shown(text))
             return Reply(f"Error! {type(error).__name__}: {text_of(error)}", failed=True)
         finally:
-            self.request.end()
+            record.end()
 
     def refuse(self, text: str) -> Reply:
         """Answer a request that must not run any more, because the server stops."""
-        if dialect_of(text) is Dialect.JSON_RPC and self._make_rpc is not None:
+        if is_json_rpc(text) and self._make_rpc is not None:
             return self._json_rpc().refuse(text)
         return SHUTTING_DOWN
 
@@ -171,7 +173,7 @@ class Dispatcher:
     def _run_words(self, words: list[str]) -> Reply:
         typed = self.typed.get(words[0]) if words else None
         if typed is not None and not self._parses_itself:
-            values = typed.bind_words(words[1:])
+            values = typed.bind_words(words)
             if values is not None:
                 return self._finish_typed(typed, values)
         return self.run_parsed(words)
@@ -186,7 +188,7 @@ class Dispatcher:
         handler = getattr(namespace, "func", None)
         if handler is None:
             raise MessageError("the command is incomplete, or its parser has no default 'func'")
-        self.request.namespace = namespace
+        self.request.record.namespace = namespace
         which = self._which(words, namespace)
         typed = next((one for one in self.typed.values() if one is handler), None)
         if typed is not None:  # by its handler: an option of all commands may stand before its name
@@ -195,13 +197,13 @@ class Dispatcher:
             handler()
         else:
             self._run_old(words, self._devices(words, namespace), handler)
-        return self._reply(self.request.reply, quits=which == QUIT)
+        return self._reply(self.request.record.reply, quits=which == QUIT)
 
     def run_typed(
         self,
         typed: TypedCommand,
         values: dict[str, Any],
-        dialect: str,
+        dialect: Dialect = Dialect.TEXT,
         report: Report | None = None,
     ) -> Any:
         """Run a typed command when its devices are free, and return its result.
@@ -212,7 +214,7 @@ class Dispatcher:
         """
         if not typed.devices and not self.turns.serial:
             return typed.call(values, dialect, None, report)
-        holder = Holder(typed.name, self.request.peer)
+        holder = Holder(typed.name, self.request.record.peer)
         with self.turns.turn(holder):
             deadline = time.monotonic() + typed.timeout if typed.devices else None
             with self.turns.devices.hold(typed.devices, holder, deadline):
@@ -220,11 +222,11 @@ class Dispatcher:
 
     def _finish_typed(self, typed: TypedCommand, values: dict[str, Any]) -> Reply:
         try:
-            payload = typed.reply_of(self.run_typed(typed, values, Dialect.TEXT.value))
+            payload = typed.reply_of(self.run_typed(typed, values))
         except MessageError as error:  # not this message: the method has met another one
             raise CommandFailed(f"{type(error).__name__}: {text_of(error)}") from error
         failed = type(payload) is str and payload.startswith(_FAILURE)
-        return Reply(payload, failed, quits=typed.name == QUIT)
+        return Reply(payload, failed, typed.name == QUIT)
 
     def _run_old(
         self, words: list[str], devices: tuple[str, ...], handler: Callable[[], object]
@@ -232,7 +234,7 @@ class Dispatcher:
         if not devices and not self.turns.serial:
             handler()
             return
-        holder = Holder(words[0], self.request.peer)
+        holder = Holder(words[0], self.request.record.peer)
         with self.turns.turn(holder):
             deadline = time.monotonic() + self.turns.device_timeout()
             with self.turns.devices.hold(devices, holder, deadline):

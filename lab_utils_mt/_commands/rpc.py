@@ -97,7 +97,7 @@ class JsonRpc:
 
     def _after_another(self, request: Any, answer: Callable[[Any], _Outcome]) -> _Outcome:
         """Answer a request of a batch; what the one before has left is not its reply."""
-        self._dispatcher.request.end()
+        self._dispatcher.request.record.end()
         return answer(request)
 
     def _answer_request(self, request: Any) -> _Outcome:
@@ -118,7 +118,7 @@ class JsonRpc:
 
     def _reporter(self, number: Any) -> Report | None:
         """Return what tells the client how far its command is; None if there is no way."""
-        current = self._dispatcher.request
+        current = self._dispatcher.request.record
         note, push = current.note, current.push
         if number is _NO_ID or push is None:
             return None
@@ -151,7 +151,7 @@ class JsonRpc:
     def _run_typed(self, typed: TypedCommand, params: Any, number: Any) -> bytes:
         values = _checked(typed.name, typed.signature.from_json, params)
         report = self._reporter(number) if typed.wants_request else None
-        result = self._dispatcher.run_typed(typed, values, Dialect.JSON_RPC.value, report)
+        result = self._dispatcher.run_typed(typed, values, Dialect.JSON_RPC, report)
         line = to_json(result)
         if b"null" in line:
             typed.warn_of_null(result)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from .._wire.text import Dialect
 from .declaring import CommandNote, Declaration
 from .parser import ArgumentParser
 from .request import CurrentRequest, Report, Request
@@ -43,6 +44,8 @@ class TypedCommand:
         request: The request that the calling thread answers.
         host: The server.
     """
+
+    reply_of = staticmethod(reply_of)
 
     def __init__(
         self,
@@ -87,13 +90,16 @@ class TypedCommand:
     def bind_words(self, words: list[str]) -> Values | None:
         """Return the arguments that plain words say; None if argparse must assign them.
 
+        Args:
+            words: The command's name, and what follows it.
+
         Raises:
             InvalidArgument: The words are no arguments of this command.
         """
         values = self._plan.read_plain(words)
         if values is not None:
             return values
-        assigned = self._plan.assign(words)
+        assigned = self._plan.assign(words[1:])
         return None if assigned is None else self.signature.from_words(assigned)
 
     def bind_namespace(self, namespace: argparse.Namespace) -> Values:
@@ -105,21 +111,21 @@ class TypedCommand:
         return self.signature.from_words(words_of(namespace))
 
     def call(
-        self, values: Values, dialect: str, deadline: float | None, report: Report | None = None
+        self, values: Values, dialect: Dialect, deadline: float | None, report: Report | None = None
     ) -> Any:
         """Run the method and return its result."""
         if self.wants_request:
             result = self._call_with_request(values, dialect, deadline, report)
         else:
             result = self._method(**values)
-        if result is None and self._request.reply != "":
-            return self._request.reply
+        if result is None and self._request.record.reply != "":
+            return self._request.record.reply
         return result
 
     def _call_with_request(
-        self, values: Values, dialect: str, deadline: float | None, report: Report | None
+        self, values: Values, dialect: Dialect, deadline: float | None, report: Report | None
     ) -> Any:
-        current = self._request
+        current = self._request.record
         is_over = threading.Event()  # a method may keep its request, and its client ask more
 
         def tell(fraction: float, text: str, whom: Report = report or current.note) -> None:
@@ -127,20 +133,12 @@ class TypedCommand:
                 whom(fraction, text)
 
         values[str(self.signature.request)] = Request(
-            current.peer, None, dialect, deadline, tell, lambda: self._host.is_stopping
+            current.peer, None, dialect.value, deadline, tell, lambda: self._host.is_stopping
         )
         try:
             return self._method(**values)
         finally:
             is_over.set()
-
-    def reply_of(self, result: Any) -> str | bytes:
-        """Return what a text client gets.
-
-        Raises:
-            TypeError: The result cannot be sent.
-        """
-        return reply_of(result)
 
     def warn_of_null(self, result: Any) -> None:
         """Log, once a minute, that a result has NaN or infinity, which JSON has not."""
@@ -151,6 +149,6 @@ class TypedCommand:
 
     def __call__(self) -> None:
         """Run it for 0.5.x code that calls ``namespace.func()`` itself."""
-        assert self._request.namespace is not None
-        values = self.bind_namespace(self._request.namespace)
-        self._request.reply = self.reply_of(self.call(values, "text", None))
+        assert self._request.record.namespace is not None
+        values = self.bind_namespace(self._request.record.namespace)
+        self._request.record.reply = self.reply_of(self.call(values, Dialect.TEXT, None))

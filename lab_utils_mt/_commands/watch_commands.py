@@ -82,15 +82,15 @@ class WatchCommands:
 
     def watch(self) -> None:
         """Begin."""
-        words: Any = self._request.namespace
+        words: Any = self._request.record.namespace
         self._begin(words.name, Wish(words.every, words.on_change), Dialect.TEXT)
-        self._request.reply = f"watching {words.name}"
+        self._request.record.reply = f"watching {words.name}"
 
     def unwatch(self) -> None:
         """End."""
-        words: Any = self._request.namespace
+        words: Any = self._request.record.namespace
         self._end(words.name)
-        self._request.reply = f"not watching {words.name}"
+        self._request.record.reply = f"not watching {words.name}"
 
     # --- JSON-RPC --------------------------------------------------------------------------
 
@@ -158,13 +158,13 @@ class WatchCommands:
     # --- both ------------------------------------------------------------------------------
 
     def _begin(self, name: str, wish: Wish, dialect: Dialect) -> None:
-        audience = self._request.audience
+        audience = self._request.record.audience
         if audience is None:
             raise MessageError("only a client of the server can watch")
         audience.watch(self._hub, name, wish, dialect)
 
     def _end(self, name: str) -> None:
-        audience = self._request.audience
+        audience = self._request.record.audience
         if name not in self._hub.names:
             raise MessageError(unknown("poller", name, self._hub.names))
         if audience is None or not audience.unwatch(name):

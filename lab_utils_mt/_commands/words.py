@@ -36,9 +36,13 @@ class WordPlan:
         self._positional = [one for one in parameters if not one.is_option]
         self._names = [one.name for one in self._positional]
         self._plain = all(one.kind.item is None for one in parameters)
-        self._readers = [(one.name, one.kind.quick_word or _unsure) for one in self._positional]
+        self._readers = [
+            (place, one.name, one.kind.quick_word or _unsure)
+            for place, one in enumerate(self._positional, 1)
+        ]
         if any(one.required and one.is_option for one in parameters):
-            self._readers = [("", _unsure)]
+            self._readers = [(1, "", _unsure)]
+        self._size = 1 + len(self._readers)
         self._options = {one.option: one for one in parameters if one.is_option}
         self._flags = {
             word: (one.name, value)
@@ -51,14 +55,16 @@ class WordPlan:
         """Return the arguments that the plainest of words say: one for each positional parameter.
 
         None means that :meth:`assign` must look at them.
+
+        Args:
+            words: The command's name, and what follows it.
         """
-        readers = self._readers
-        if len(words) != len(readers):
+        if len(words) != self._size:
             return None
         values = {}
         try:
-            for (name, read), word in zip(readers, words, strict=True):
-                values[name] = read(word)
+            for place, name, read in self._readers:
+                values[name] = read(words[place])
         except Unsure:
             return None
         return values

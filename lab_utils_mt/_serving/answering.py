@@ -43,6 +43,7 @@ class AnsweringServer(ThreadedServer):
         for name in ("delimiter_left", "delimiter_right"):
             if not is_delimiter(getattr(self, name)):
                 raise ConfigError(f"{name} must be one character, no blank and no quotation mark")
+        self._repertoire.get_ready()
         super()._start_listening()
 
     @property
@@ -60,7 +61,7 @@ class AnsweringServer(ThreadedServer):
         def note(fraction: float, text: str) -> None:
             client.progress = f"{fraction:.0%} {text}".rstrip()
 
-        current = self._current_request
+        current = self._current_request.record
         current.peer, current.note = client.address, note
         current.push, current.audience = outbox.send, outbox
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from .._commands.dispatch import Reply
 from .._commands.telling import text_of
 from .._sockets import INHERITED, prepare, say_goodbye, wait_readable
-from .._wire.foreign import foreign_line, foreign_opening
+from .._wire.foreign import LATER_LINES_BEGIN, foreign_line, foreign_opening
 from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
 from .._wire.text import BLANKS, decode_line
@@ -61,7 +61,7 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
                     break
         except MessageError as error:
             logger.warning("%s: %s", self._client.address, error)
-            self.server._client_registry.count_error()
+            self.server._client_registry.count_error(self._client)
             self._send(Reply(f"Error! {error}"))
             say_goodbye(self.request)
         except ForeignProtocol as protocol:
@@ -72,14 +72,6 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         reader = self._reader
         is_first = True
         while True:
-            line = reader.next_line()
-            if line is not None:
-                self._line_began = time.monotonic()  # of the next one, if some of it is there
-                if line:
-                    self._refuse_foreign(foreign_line(line, is_first))
-                    is_first = False
-                    yield line
-                continue
             data = self._receive()
             if not data:
                 rest = reader.take_rest() if data is None else self._rest_at_end()
@@ -89,13 +81,20 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
                 return
             line = None if is_first else reader.whole_line(data)
             if line:
-                self._refuse_foreign(foreign_line(line, is_first))
+                if line[0] in LATER_LINES_BEGIN:
+                    self._refuse_foreign(foreign_line(line, is_first))
                 yield line
                 continue
             if not reader.is_partial:
                 self._line_began = time.monotonic()
             reader.receive_data(data)
             self._refuse_foreign(foreign_opening(reader.opening))
+            while (line := reader.next_line()) is not None:
+                self._line_began = time.monotonic()  # of the next one, if some of it is there
+                if line:
+                    self._refuse_foreign(foreign_line(line, is_first))
+                    is_first = False
+                    yield line
 
     def _receive(self) -> bytes | None:
         """Return more bytes, none at the end of the stream, None if a pause ends the message.
@@ -173,19 +172,16 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
             raise
 
     def _send(self, reply: Reply) -> None:
-        if reply.is_json:
-            assert isinstance(reply.payload, bytes)
-            self._outbox.send(reply.payload)
-            return
         try:
-            data = self._encoded(reply.payload)
+            data = self._encoded(reply)
         except ValueError as error:
             logger.error("a reply cannot be sent: %s", error)  # noqa: TRY400  (no bug of ours)
-            data = self._encoded(f"Error! {type(error).__name__}: {error}")
+            data = self._encoded(Reply(f"Error! {type(error).__name__}: {error}"))
         self._outbox.send(data)
 
-    def _encoded(self, payload: str | bytes) -> bytes:
-        if not self._is_old_style:
+    def _encoded(self, reply: Reply) -> bytes:
+        payload = reply.payload
+        if not (self._is_old_style or reply.is_json):
             return encode_reply(payload)
         # A 0.5.x client takes all bytes up to the end of the stream.
         return payload.encode() if isinstance(payload, str) else payload

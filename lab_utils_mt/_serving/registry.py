@@ -18,11 +18,14 @@ _END_OF_STREAM = socket.SHUT_RDWR if sys.platform == "win32" else socket.SHUT_RD
 class ClientRecord:
     """One connected client; times are monotonic seconds.
 
+    Only the thread that serves it writes here; others read.
+
     Attributes:
         sock: Its connection.
         address: Where it comes from.
         since: When it came.
         requests: How many requests it has made.
+        errors: How many of them failed.
         command: The text of the request being answered, or None.
         command_since: When that began.
         progress: How far it is, as it says itself.
@@ -32,6 +35,7 @@ class ClientRecord:
     address: str
     since: float = dataclasses.field(default_factory=time.monotonic)
     requests: int = 0
+    errors: int = 0
     command: str | None = None
     command_since: float = 0.0
     progress: str = ""
@@ -39,7 +43,7 @@ class ClientRecord:
 
 @dataclasses.dataclass
 class Counts:
-    """What has happened since the server was made."""
+    """What has happened since the server was made; in the registry, without who is still here."""
 
     accepted: int = 0
     refused: int = 0
@@ -52,7 +56,7 @@ class Registry:
     """All clients of one server, and the order in which they leave."""
 
     def __init__(self) -> None:
-        # Guards everything below and the fields of the clients.
+        # Guards everything below, but not what is in a client's record.
         self._lock = threading.Lock()
         # On the same lock; notified when a client leaves a server that stops.
         self._left = threading.Condition(self._lock)
@@ -87,7 +91,10 @@ class Registry:
     def remove(self, sock: socket.socket) -> None:
         """Forget a client that is gone."""
         with self._lock:
-            self._clients.pop(sock, None)
+            client = self._clients.pop(sock, None)
+            if client is not None:
+                self._counts.requests += client.requests
+                self._counts.errors += client.errors
             if self._stopping:
                 self._left.notify_all()
 
@@ -98,35 +105,36 @@ class Registry:
 
     def begin(self, client: ClientRecord, command: str) -> bool:
         """Note that a command begins; False if it must not, because the server stops."""
-        now = time.monotonic()
-        with self._lock:
-            if self._stopping:
-                return False
-            client.command, client.command_since, client.progress = command, now, ""
-            client.requests += 1
-            self._counts.requests += 1
-            return True
+        client.command_since, client.progress = time.monotonic(), ""
+        # Without the lock, which all clients would pass twice for each request.  First this note,
+        # then the look; stop() does it the other way round, so one of both sees the other.
+        client.command = command
+        if self._stopping:
+            client.command = None
+            return False
+        client.requests += 1
+        return True
 
     def end(self, client: ClientRecord, failed: bool) -> None:
         """Note that the client has its reply; if the server stops, it is the last one."""
-        with self._lock:
-            client.command = None
-            self._counts.errors += failed
-            stopping = self._stopping
-        if stopping:  # stop() took it for busy, and left its stream open
+        client.command = None
+        client.errors += failed
+        if self._stopping:  # stop() took it for busy, and left its stream open
             _shut_down([client.sock], _END_OF_STREAM)
 
-    def count_error(self) -> None:
+    def count_error(self, client: ClientRecord) -> None:
         """Note a request that was refused before it could begin."""
-        with self._lock:
-            self._counts.requests += 1
-            self._counts.errors += 1
+        client.requests += 1
+        client.errors += 1
 
     def snapshot(self) -> tuple[list[ClientRecord], Counts]:
         """Return copies of the clients, oldest first, and of the counts."""
         with self._lock:
             clients = [dataclasses.replace(client) for client in self._clients.values()]
-            return clients, dataclasses.replace(self._counts)
+            counts = dataclasses.replace(self._counts)
+        counts.requests += sum(client.requests for client in clients)
+        counts.errors += sum(client.errors for client in clients)
+        return clients, counts
 
     def stop(self) -> None:
         """Let no further command begin, and give idle clients the end of their stream."""

@@ -10,6 +10,10 @@ _HTTP_METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ")
 _TLS_HANDSHAKE = b"\x16\x03"  # RFC 8446, section 5.1: content type handshake, major version 3
 
 
+LATER_LINES_BEGIN = frozenset(b"Hh")
+"""First bytes of lines that :func:`foreign_line` may find foreign on an established connection."""
+
+
 def foreign_opening(data: bytes) -> str | None:
     """Name the protocol that a connection's first bytes belong to, if it is not ours."""
     if data.startswith(_TLS_HANDSHAKE):

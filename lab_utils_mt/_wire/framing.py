@@ -44,15 +44,12 @@ class LineReader:
     def whole_line(self, data: bytes) -> bytes | None:
         """Return the line that ``data`` is, if it is one and nothing waits; else take nothing.
 
-        Most requests come so: this is the short way for them.
+        Most requests come so: this is the short way for them, once a first line has come.
         """
         end = len(data) - 1
-        if self._buffer or data.find(b"\n") != end or not 0 < end <= self._max_size:
+        if self._buffer or data.find(b"\n") != end or end > self._max_size:
             return None
-        self._chunks += 1
-        line = data[:end].removesuffix(b"\r")
-        self._lines += bool(line)
-        return line
+        return data[:end].removesuffix(b"\r")
 
     def next_line(self) -> bytes | None:
         """Return the next line without its end, or None if more bytes are needed.

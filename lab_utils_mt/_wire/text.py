@@ -28,10 +28,9 @@ class Dialect(Enum):
     JSON_RPC = "JSON-RPC"
 
 
-def dialect_of(text: str) -> Dialect:
-    """Tell a line's dialect by how it begins."""
-    is_json = text[:1] in _JSON_BEGINS and _JSON_RPC.match(text)
-    return Dialect.JSON_RPC if is_json else Dialect.TEXT
+def is_json_rpc(text: str) -> bool:
+    """Tell by how a line begins whether it is JSON-RPC; all others are text."""
+    return text[:1] in _JSON_BEGINS and _JSON_RPC.match(text) is not None
 
 
 def decode_line(line: bytes) -> str:

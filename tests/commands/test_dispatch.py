@@ -42,12 +42,12 @@ class Commands:
         return func
 
     def reply(self, value: Any) -> None:
-        self.request.reply = value
+        self.request.record.reply = value
 
     @property
     def words(self) -> argparse.Namespace:
-        assert self.request.namespace is not None
-        return self.request.namespace
+        assert self.request.record.namespace is not None
+        return self.request.record.namespace
 
 
 def test_a_handler_finds_its_words_and_leaves_its_reply() -> None:
@@ -186,7 +186,7 @@ def test_requests_of_many_threads_do_not_mix() -> None:
     def meet(commands: Commands) -> None:
         commands.reply(commands.words.word)
         barrier.wait(20)
-        assert commands.request.message == f"meet {commands.request.reply}"
+        assert commands.request.record.message == f"meet {commands.request.record.reply}"
 
     commands = Commands(meet=meet)
     replies: dict[int, Any] = {}
@@ -201,7 +201,7 @@ def test_requests_of_many_threads_do_not_mix() -> None:
         thread.join()
 
     assert replies == {n: str(n) for n in range(8)}
-    assert commands.request.reply == ""
+    assert commands.request.record.reply == ""
 
 
 def test_an_argument_called_which_does_not_stop_the_server() -> None:
@@ -251,7 +251,7 @@ def test_an_idle_thread_keeps_no_reply() -> None:
     """It may be large."""
     commands = Commands(get=lambda c: c.reply(b"x" * 1000))
     assert len(commands.dispatcher.answer("get").payload) == 1000
-    assert (commands.request.reply, commands.request.namespace) == ("", None)
+    assert (commands.request.record.reply, commands.request.record.namespace) == ("", None)
 
 
 def test_client_text_cannot_forge_log_lines_or_fill_the_log(

@@ -153,17 +153,17 @@ def test_words_mean_what_they_mean_to_argparse(case: Case) -> None:
     try:
         assigned = WordPlan(signature).assign(words)
         if assigned is None:
-            assert WordPlan(signature).read_plain(words) is None
+            assert WordPlan(signature).read_plain(["name", *words]) is None
             assert not is_plain(signature, words)
             return
         values = signature.from_words(assigned)
     except InvalidArgument:
-        assert WordPlan(signature).read_plain(words) is None
+        assert WordPlan(signature).read_plain(["name", *words]) is None
         with pytest.raises(MessageError):
             by_argparse(signature, words)
         return
     expected = by_argparse(signature, words)
-    read = WordPlan(signature).read_plain(words)
+    read = WordPlan(signature).read_plain(["name", *words])
     assert read is None or list(map(repr, read.items())) == list(map(repr, values.items()))
     assert values.keys() == expected.keys()
     assert all(same(values[name], expected[name]) for name in values)
