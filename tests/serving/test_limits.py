@@ -199,7 +199,7 @@ def test_out_of_file_descriptors_the_server_waits_quietly(tmp_path: Path) -> Non
     assert waiting >= 2
     assert served == waiting
     assert 1 <= lines <= 3
-    assert load < 0.5  # the stock server burns a whole core
+    assert load < 0.1  # the stock server burns all that it gets of a core
     assert took < 5  # half a second is usual
 
 
@@ -209,7 +209,7 @@ def test_the_stock_server_spins_when_out_of_file_descriptors(tmp_path: Path) -> 
     load, _, _, waiting, _ = run_exhaustion(tmp_path, ours=False)
 
     assert waiting >= 2
-    assert load > 0.5
+    assert load > 0.1
 
 
 def test_a_client_without_a_thread_is_refused_and_the_server_lives(
