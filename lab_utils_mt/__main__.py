@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 
 from . import __version__
 
@@ -24,8 +25,8 @@ _COMMANDS = {
 _CTRL_C = 130  # the exit status that shells give a program that Ctrl-C ended
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser of the whole command line."""
+def make_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser of a command line; it knows the options of the commands in it."""
     parser = argparse.ArgumentParser(
         prog=_program_name(),
         description="Turns a Python class into a lab daemon: many clients at once, every reading"
@@ -35,14 +36,17 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lab_utils_mt {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, summary in _COMMANDS.items():
-        module = importlib.import_module(f"._cli.{name}", __package__)
-        command = commands.add_parser(
-            name, help=summary, description=module.__doc__, allow_abbrev=False
-        )
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
-        module.add_arguments(command)
-        command.set_defaults(run=module.run)
+        command = commands.add_parser(name, help=summary, allow_abbrev=False)
+        if name in words:  # "send" need not wait for what the others import
+            _fill(command, importlib.import_module(f"._cli.{name}", __package__))
     return parser
+
+
+def _fill(command: argparse.ArgumentParser, module: ModuleType) -> None:
+    command.description = module.__doc__
+    command.formatter_class = argparse.RawDescriptionHelpFormatter
+    module.add_arguments(command)
+    command.set_defaults(run=module.run)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     try:
         _mend_output()
-        options = make_parser().parse_args(arguments)
+        words = sys.argv[1:] if arguments is None else arguments
+        options = make_parser(words).parse_args(words)
         status = int(options.run(options))
         if arguments is None:
             # The work is done: Ctrl-C while Python ends would only show a traceback.

@@ -12,10 +12,12 @@ import math
 import os
 import re
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from .exceptions import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 _TRUE = frozenset({"true", "1", "t", "y", "yes", "on"})
@@ -93,8 +95,7 @@ def _integer_or_off(text: str) -> int | None:
     return None if text.lower() == "off" else _integer(text)
 
 
-@dataclasses.dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     """How values of one type are written, and which Python types will do for them."""
 
     cast: Callable[[str], Any]
@@ -169,6 +170,8 @@ def full_path(path: str) -> Path:
     Raises:
         ConfigError: There is no such home folder, or no file could be called that.
     """
+    from pathlib import Path  # noqa: PLC0415  (most programs name no file)
+
     try:
         if b"\0" not in os.fsencode(path):
             return Path(path).expanduser().absolute()
@@ -191,13 +194,14 @@ class IniFile:
     """
 
     def __init__(self, path: str) -> None:
-        self.path = str(full_path(path))
+        file_path = full_path(path)
+        self.path = str(file_path)
         # A % in a path is just a %. No section can be called "": none is inherited by the others.
         self._parser = configparser.ConfigParser(interpolation=None, default_section="")
         vars(self._parser)["optionxform"] = str  # names of loggers are keys, too
         try:
             # parser.read() would pass over a missing file; -sig: Windows editors write a BOM.
-            with Path(self.path).open(encoding="utf-8-sig") as file:
+            with file_path.open(encoding="utf-8-sig") as file:
                 self._parser.read_file(file, source=self.path)
         except OSError as error:
             raise ConfigError(f"cannot read {self.path}: {error.strerror or error}") from error

@@ -10,7 +10,8 @@ from ._wire.framing import MAX_MESSAGE
 LONGEST = 2_000_000  # s; poll() counts milliseconds in 32 bits
 
 
-@dataclasses.dataclass(frozen=True)
+# Nobody makes one of these: methods for instances would only slow down every import.
+@dataclasses.dataclass(init=False, repr=False, eq=False)
 class ServerSettings:
     """The keys of ``[Overall]`` in ``server.ini``; each is an attribute of the server too.
 
@@ -33,7 +34,7 @@ class ServerSettings:
     socket_timeout: float = setting(1.0, least=0.01, most=60)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(init=False, repr=False, eq=False)
 class ClientSettings:
     """What a client is told."""
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
-import platform
 import re
+import sys
 import weakref
 from collections.abc import Callable
 from types import FrameType
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 from . import __version__
 from ._client.client import Client
-from ._client.reading import Reading
 from ._commands.parser import ArgumentParser
 from ._commands.repertoire import Declared, Repertoire
 from ._commands.request import per_request
@@ -45,6 +45,7 @@ from .exceptions import (
 
 if TYPE_CHECKING:
     from ._client.async_client import AsyncClient
+    from ._client.reading import Reading
     from .database import Database
 
 __all__ = [
@@ -238,7 +239,7 @@ class Server(AnsweringServer):
         database = self._given_database
         return [
             f"server: {type(self).__name__}",
-            f"version: lab_utils_mt {__version__}, Python {platform.python_version()}",
+            f"version: lab_utils_mt {__version__}, Python {sys.version.split()[0]}",
             f"pid file: {self.pid_file_name}",
             *super()._describe(),
             *(database.status() if database is not None else []),
@@ -341,8 +342,8 @@ class Server(AnsweringServer):
 
 
 def __getattr__(name: str) -> Any:
-    if name == "AsyncClient":  # a program without an event loop need not import asyncio
-        from ._client.async_client import AsyncClient  # noqa: PLC0415
-
-        return AsyncClient
+    # Not every program needs asyncio, or datetime.
+    late = {"AsyncClient": "async_client", "Reading": "reading"}
+    if name in late:
+        return getattr(importlib.import_module(f"._client.{late[name]}", __package__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,7 +8,7 @@ import re
 import sys
 from typing import NamedTuple
 
-from ..socket_comm import Client
+from .._client.client import Client
 
 FAILURE = "Error! "
 """How the reply to a failed command begins."""

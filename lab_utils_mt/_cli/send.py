@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 
+# Not of socket_comm: that imports what makes a server, too, and scripts send often.
+from .._client.client import Client
+from .._wire.text import quote
 from ..exceptions import LabUtilsError
-from ..socket_comm import Client, quote
 from .reaching import complain, place, seconds, show
 
 

@@ -6,10 +6,10 @@ another in the order of their names, so that no two commands can wait for each o
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 import time
 from collections import deque
+from typing import NamedTuple
 
 from ..exceptions import DeviceBusy, ShuttingDown
 from .telling import age
@@ -17,8 +17,7 @@ from .telling import age
 _SLICE = 0.5  # s; an untimed wait would make Ctrl-C dead on Windows
 
 
-@dataclasses.dataclass(slots=True)
-class Holder:
+class Holder(NamedTuple):
     """Who wants a device.
 
     Attributes:

@@ -15,7 +15,7 @@ import dataclasses
 import inspect
 import sys
 from collections.abc import Callable, Container
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from .builtins import Builtins
 from .devices import Devices
@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 _ROOM = __name__.rpartition(".")[0]
 
 
-@dataclasses.dataclass(frozen=True)
-class Declared:
+class Declared(NamedTuple):
     """What the methods of a class are declared to be."""
 
     commands: tuple[Declaration[CommandNote], ...] = ()
@@ -133,6 +132,13 @@ class Repertoire:
             delimiters=lambda: (host.delimiter_left, host.delimiter_right),
             make_rpc=self._make_rpc,
         )
+
+    def get_ready(self) -> None:
+        """Import what answers need, so that no client waits for it."""
+        import difflib  # noqa: F401, PLC0415  (for a name that is none)
+
+        if self._declared.commands or self._declared.pollers:
+            from . import openrpc, rpc  # noqa: F401, PLC0415
 
     def status(self) -> list[str]:
         """Return the status command's lines about devices and pollers."""

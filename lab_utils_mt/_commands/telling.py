@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import reprlib
 from collections.abc import Iterable
 
@@ -34,6 +33,8 @@ def shown(text: str) -> str:
 
 def unknown(what: str, name: str, names: Iterable[str]) -> str:
     """Say that there is no such command, option or the like, and which were meant."""
+    import difflib  # noqa: PLC0415  (most clients make no mistakes)
+
     names = list(dict.fromkeys(names))
     near = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(near)}?" if near else f"choose from {', '.join(names)}"

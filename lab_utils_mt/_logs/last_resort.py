@@ -13,9 +13,7 @@ import threading
 import time
 from collections import deque
 
-from .line import escape
 from .raw_streams import raw_of, written
-from .redaction import redact
 
 _MOST = 20  # texts that wait; what comes first matters most
 _LAST_WORDS = 0.2  # s, for all of them together
@@ -30,6 +28,10 @@ _end: float | None = None
 
 def tell(text: str) -> None:
     """Write a line to the standard error output; never waits for that."""
+    # Whoever has sinks has loaded both; a program without custom_logging needs neither.
+    from .line import escape  # noqa: PLC0415
+    from .redaction import redact  # noqa: PLC0415
+
     global _thread  # noqa: PLW0603  (one for the process)
     with _lock:
         if len(_texts) < _MOST:

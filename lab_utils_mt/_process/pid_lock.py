@@ -21,12 +21,13 @@ import sys
 import threading
 import time
 from collections.abc import Hashable
-from typing import BinaryIO, cast
-
-import fasteners
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from ..exceptions import LockError
 from . import pid_file
+
+if TYPE_CHECKING:
+    import fasteners
 
 _OWNER_WAIT = 0.5  # s; between locking and naming itself a winner needs some microseconds
 _MOST_REPLACEMENTS = 10  # tries, if somebody keeps removing the lock file under our hands
@@ -235,6 +236,8 @@ def _refuse_second_name(path: str, status: os.stat_result) -> None:
 
 def _lock(path: str, file: BinaryIO) -> fasteners.InterProcessLock | None:
     """Lock an open file, or close it and return None if another process has locked it."""
+    import fasteners  # noqa: PLC0415  (a client locks nothing)
+
     file_lock = fasteners.InterProcessLock(path)
     file_lock.lockfile = file
     try:

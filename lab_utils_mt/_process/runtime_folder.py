@@ -11,12 +11,13 @@ import re
 import stat
 import sys
 import warnings
-from pathlib import Path
-
-import platformdirs
+from typing import TYPE_CHECKING
 
 from ..exceptions import LockError
 from .pid_file import explained, is_foreign
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _FOLDER = "lab_utils_mt"
 _RESERVED = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")  # devices of Windows, even in con.pid
@@ -34,6 +35,8 @@ def default_pid_file(name: str) -> str:
     Raises:
         LockError: The folder cannot be made, is a link, or belongs to somebody else.
     """
+    from pathlib import Path  # noqa: PLC0415  (here and below: a client needs none of this)
+
     given = os.environ.get("RUNTIME_DIRECTORY", "").split(":" if os.name == "posix" else ";")[0]
     with explained(given or "the runtime folder"):
         runtime = Path(given) if given else _user_runtime()
@@ -44,6 +47,8 @@ def default_pid_file(name: str) -> str:
 
 
 def _user_runtime() -> Path:
+    import platformdirs  # noqa: PLC0415
+
     # platformdirs warns where no login session made a folder; the checks below are our answer.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -324,7 +324,7 @@ def test_without_prompt_toolkit(
 
 def test_the_command_line_does_not_import_the_package_of_the_shell() -> None:
     """Only a shell at a terminal does."""
-    code = "import sys, lab_utils_mt.__main__ as m; m.make_parser(); "
+    code = "import sys, lab_utils_mt.__main__ as m; m.make_parser(['shell']); "
     code += "sys.exit('prompt_toolkit' in sys.modules or 'psycopg2' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], env=environment(Path()), check=False)
     assert done.returncode == 0
