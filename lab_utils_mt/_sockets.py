@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import select
 import socket
 import struct
@@ -52,12 +53,17 @@ def prepare(
     if send_timeout is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_timeout))
     if receive_timeout is not None:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(receive_timeout))
+        limit_receiving(sock, receive_timeout)
+
+
+def limit_receiving(sock: socket.socket, timeout: float | None) -> None:
+    """Let receiving, and accepting, fail with BlockingIOError after some seconds; None: never."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(timeout or 0.0))
 
 
 def _timeval(seconds: float) -> bytes:
     if sys.platform == "win32":
-        return struct.pack("@L", max(1, int(seconds * 1000)))
+        return struct.pack("@L", math.ceil(seconds * 1000))
     return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
 
 

@@ -3,8 +3,8 @@
 :class:`ThreadedServer` is a :class:`socketserver.ThreadingTCPServer`; its hooks work as the
 standard library documents them. Which thread owns what::
 
-    serve_forever()   AcceptLoop: listener, refused clients
-    name-conn-7       one client: ConnectionHandler, its LineReader
+    serve_forever()   ServeLoop: refused clients, service_actions()
+    name-conn-7       waits at the listener; then one client: ConnectionHandler, its LineReader
     anybody           Registry (under its lock), Lifecycle, close()
 """
 
@@ -24,14 +24,14 @@ from typing import Any, TypeVar
 
 from .._commands.dispatch import Reply
 from .._commands.telling import age, shown
-from .._sockets import INHERITED, prepare
+from .._sockets import INHERITED, limit_receiving, prepare, wait_readable
 from .._wire.replies import encode_reply
-from .accepting import AcceptLoop
 from .connection import ConnectionHandler
 from .lifecycle import Lifecycle
 from .outbox import Outbox
 from .rate import RateLimit
 from .registry import ClientRecord, Registry
+from .serve_loop import ServeLoop
 from .status import status_lines
 from .workers import Workers
 
@@ -41,6 +41,9 @@ _Self = TypeVar("_Self", bound="ThreadedServer")
 
 _LAST_WORDS = 1.0  # s for threads to end once nothing holds them any more
 _HURRIED_LAST_WORDS = 0.2  # s
+# Only there, accept() ends after a while, or when the listener is shut down.
+_ACCEPT_ENDS = sys.platform == "linux"
+_WAIT_SLICE = 0.5  # s
 _IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows; another program is exclusive
 
 
@@ -82,9 +85,12 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             self.address_family = socket.AF_INET6
         super().__init__((host, port), ConnectionHandler, bind_and_activate=False)
         self.address: str | None = None
-        self._accepting: AcceptLoop | None = None
+        self._loop: ServeLoop | None = None
         self._client_registry = Registry()
         self._client_threads = Workers(f"{type(self).__name__.lower()}-conn")
+        # Held while a client goes through the hooks below. They may do anything, and a subclass
+        # may count on their running one at a time, as in the standard library.
+        self._hooks = threading.Lock()
         self._foreign_limit = RateLimit(60.0)
         self._made_at = time.monotonic()
 
@@ -161,27 +167,58 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         with contextlib.ExitStack() as stack:
             stack.callback(self._life.release_loop)
             self._start_listening()
-            loop = self._accepting = AcceptLoop(self.socket, self._take_client)
+            loop = self._loop = ServeLoop()
             stack.callback(loop.close)
             if self._life.attach(loop):
                 self._begin_serving()
+                self._receive_clients(stack)
                 loop.run(poll_interval or self.socket_timeout, self.service_actions)
 
     def _begin_serving(self) -> None:
         """Begin what goes on while the server serves, unless that was done."""
+
+    def _receive_clients(self, stack: contextlib.ExitStack) -> None:
+        if _ACCEPT_ENDS:
+            self.socket.setblocking(True)
+            limit_receiving(self.socket, _WAIT_SLICE)
+        self._client_threads.receive(self._take_client)
+        stack.callback(self._receive_no_more)
+
+    def _receive_no_more(self) -> None:
+        self._client_threads.rest(self._end_accept, time.monotonic() + _LAST_WORDS)
+        self.socket.setblocking(False)  # for handle_request()
+
+    def _end_accept(self) -> None:
+        """Wake the threads that wait for a client, if it is for good; else they look up soon."""
+        if _ACCEPT_ENDS and self._life.quitting:
+            with contextlib.suppress(OSError):
+                self.socket.shutdown(socket.SHUT_RDWR)
 
     def shutdown(self) -> None:
         """End :meth:`serve_forever`, and wait until it has, unless this is its own thread."""
         self._life.end_loop()
 
     def _take_client(self) -> None:
-        """Run the standard library's hooks for one waiting client."""
+        """Wait for a client, and run the standard library's hooks for it."""
+        assert self._loop is not None, "serve_forever() has made it"
         try:
+            if not (_ACCEPT_ENDS or wait_readable(self.socket, _WAIT_SLICE)):
+                return
             request, client_address = self.get_request()
         except OSError as error:
-            if self._accepting is not None:
-                self._accepting.accept_failed(error)
+            self._loop.accept_failed(error)
             return
+        with self._hooks:
+            self._admit(request, client_address)
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        """Accept a connection."""
+        request, client_address = super().get_request()
+        if _ACCEPT_ENDS:
+            limit_receiving(request, None)  # what it has inherited is for the listener
+        return request, client_address
+
+    def _admit(self, request: Any, client_address: Any) -> None:
         try:
             if self.verify_request(request, client_address):
                 self.process_request(request, client_address)
@@ -214,10 +251,10 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         with contextlib.suppress(OSError):
             request.setblocking(False)
             request.send(encode_reply(f"Error! {reason}"))
-        if self._accepting is None:  # handle_request() serves without a loop
+        if self._loop is None:  # handle_request() serves without a loop
             self.shutdown_request(request)
         else:
-            self._accepting.see_off(request)
+            self._loop.see_off(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a connection ended; a client that left is nothing to worry about."""

@@ -25,10 +25,9 @@ def encode_reply(payload: str | bytes) -> bytes:
     """
     if isinstance(payload, bytes):
         return _block(payload)
-    if payload.isascii() and payload.isprintable() and payload[:1] != "#":
-        return payload.encode("ascii") + b"\n"
     data = payload.encode("utf-8")
-    if "\n" in payload or payload.endswith("\r") or _LOOKS_LIKE_BLOCK.match(payload):
+    looks_otherwise = payload[:1] == "#" and _LOOKS_LIKE_BLOCK.match(payload)
+    if looks_otherwise or "\n" in payload or payload[-1:] == "\r":
         return _block(data)
     return data + b"\n"
 

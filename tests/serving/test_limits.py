@@ -223,6 +223,7 @@ def test_a_client_without_a_thread_is_refused_and_the_server_lives(
             raise RuntimeError("can't start new thread")
         start(thread)
 
+    wait_until(lambda: len(stage._client_threads) == 1, "a thread that waits for clients")
     monkeypatch.setattr(threading.Thread, "start", refuse)
     with Line(stage) as client:
         expected = b"Error! server has no thread left (can't start new thread)\n"

@@ -330,7 +330,7 @@ def test_the_hooks_of_the_standard_library_work(pid_file: str) -> None:
         stage.actions = 0
         with Line(stage) as client:
             assert client.ask("ping") == "pong"
-        assert stage.actions > 0
+        wait_until(lambda: stage.actions > 0, "a call of service_actions()")
 
 
 def test_close_may_be_called_often_and_by_anybody(stage: Stage) -> None:
