@@ -25,6 +25,7 @@ class ServerSettings:
     max_backlog: int = setting(1024, least=1)
     max_message: int = setting(MAX_MESSAGE, least=16)
     serial_commands: bool = setting(False)
+    one_processor: bool = setting(False)
     unterminated_pause: float | None = setting(0.05, least=0, most=10)
     line_timeout: float = setting(60.0, least=0.1, most=LONGEST)
     idle_timeout: float | None = setting(None, least=0.1, most=LONGEST)

@@ -111,6 +111,7 @@ class Server(AnsweringServer):
     max_backlog: int = ServerSettings.max_backlog  #: Connections the system keeps waiting.
     max_message: int = ServerSettings.max_message  #: Most bytes of a request.
     serial_commands: bool = ServerSettings.serial_commands  #: Run one command at a time.
+    one_processor: bool = ServerSettings.one_processor  #: Serve all clients on one processor.
     #: Seconds after which a first message without newline is complete; None: never.
     unterminated_pause: float | None = ServerSettings.unterminated_pause
     line_timeout: float = ServerSettings.line_timeout  #: Seconds for a line to be complete.

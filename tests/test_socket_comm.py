@@ -160,7 +160,7 @@ def test_the_built_in_status_tells_what_an_operator_asks(stage: Stage) -> None:
     assert status["requests"] == "3"
     assert status["errors"] == "1"
     assert status["clients"] == "2 of 256, peak 2, accepted 2, refused 0"
-    assert "2 for connections" in status["threads"]
+    assert re.search(r"[3-9] for connections", status["threads"])  # one at least waits
     assert {"pid", "uptime"} <= set(status)
     clients = [line for line in lines if line.startswith("  ")]
     assert re.fullmatch(

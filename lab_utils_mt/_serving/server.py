@@ -29,6 +29,7 @@ from .._wire.replies import encode_reply
 from .connection import ConnectionHandler
 from .lifecycle import Lifecycle
 from .outbox import Outbox
+from .processor import one_processor, stay_on
 from .rate import RateLimit
 from .registry import ClientRecord, Registry
 from .serve_loop import ServeLoop
@@ -59,6 +60,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     max_clients: int
     max_backlog: int
     max_message: int
+    one_processor: bool
     unterminated_pause: float | None
     line_timeout: float
     idle_timeout: float | None
@@ -181,7 +183,8 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         if _ACCEPT_ENDS:
             self.socket.setblocking(True)
             limit_receiving(self.socket, _WAIT_SLICE)
-        self._client_threads.receive(self._take_client)
+        processor = one_processor() if self.one_processor else None
+        self._client_threads.receive(self._take_client, functools.partial(stay_on, processor))
         stack.callback(self._receive_no_more)
 
     def _receive_no_more(self) -> None:

@@ -19,7 +19,7 @@ from collections.abc import Callable
 Task = Callable[[], None]
 
 # On Windows, all that wait are woken for each client; elsewhere, one of them is.
-_MOST_WAITING = 2 if sys.platform == "win32" else 8
+_MOST_WAITING = 2 if sys.platform == "win32" else 4
 _WAIT_SLICE = 0.5  # s; an untimed wait in the main thread makes Ctrl-C dead on Windows
 
 
@@ -41,11 +41,12 @@ class Workers:
         self._name = name
         self._numbers = itertools.count(1)
         self._here = _Here()
-        # Guards the four below; notified when nobody waits any more.
+        # Guards the five below; notified when nobody waits any more.
         self._changed = threading.Condition(threading.Lock())
         self._threads: set[threading.Thread] = set()
         self._waiting = 0  # threads that take clients in
         self._take: Task | None = None
+        self._begin: Task = lambda: None
         self._stopping = False
 
     def __len__(self) -> int:
@@ -57,19 +58,20 @@ class Workers:
         with self._changed:
             return thread in self._threads
 
-    def receive(self, take: Task) -> None:
+    def receive(self, take: Task, begin: Task = lambda: None) -> None:
         """Begin to take clients in.
 
         Args:
             take: Waits for a client and passes :meth:`submit` what serves it, from the same thread.
                 Returns without that if there is none, or it is refused. Called again and again,
                 by several threads at once.
+            begin: Called by each thread first.
 
         Raises:
             RuntimeError: No thread can be started.
         """
         with self._changed:
-            self._take = take
+            self._take, self._begin = take, begin
             self._waiting += 1
         self._start_waiting()
 
@@ -165,6 +167,7 @@ class Workers:
     def _work(self, task: Task | None) -> None:
         """Run a task, then what else there is; None is to take the place of one who waits."""
         try:
+            self._begin()
             while task is not None or (task := self._next_task()) is not None:
                 task()
                 del task  # it holds the connection, and the next one may be long in coming
