@@ -19,6 +19,7 @@ from . import __version__
 
 _COMMANDS = {
     "demo": "a cryostat server, many clients and a real PostgreSQL at work, for some seconds",
+    "load": "puts load on a server, and tells how it bears it",
     "send": "sends one command to a server and prints the reply",
     "shell": "talks to a server, with completion, help and history",
 }

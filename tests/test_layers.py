@@ -14,7 +14,7 @@ ROWS = [  # top row first; a room imports from itself and from lower rows only
     {"__main__"},
     {"_cli"},
     {"socket_comm", "commands", "database", "custom_logging"},
-    {"_serving", "_client", "_process", "_storage", "_logs"},
+    {"_serving", "_client", "_process", "_storage", "_logs", "_load"},
     {"_commands"},
     {"_settings", "_sockets"},
     {"_wire", "_config"},
@@ -38,6 +38,7 @@ DOORS = {
     "psutil": {"_storage"},
     "pandas": {"_storage"},
     "matplotlib": {"_cli"},
+    "hdrh": {"_load"},
     "rich": {"_cli"},
     "prompt_toolkit": {"_cli"},
 }

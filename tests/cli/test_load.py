@@ -1,0 +1,411 @@
+"""The load tester as a user calls it: figures, errors, files, exit status."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+from daemons import Stage, serving, wait_until
+from talkative import TIMEOUT, environment, terminal
+from test_command_line import run
+
+from lab_utils_mt._cli import load
+from lab_utils_mt._cli.load_results import read
+
+HOSTILE = b"Error! <script>alert('x')</script>&\x1b[31m\n"
+
+
+@contextlib.contextmanager
+def replying(reply: bytes, pause: float = 0.0) -> Any:
+    """Run a server that gives each line the same reply; yield its port."""
+    over = threading.Event()
+
+    def serve(client: socket.socket) -> None:
+        with client, contextlib.suppress(OSError), client.makefile("rb") as lines:
+            for _ in lines:
+                over.wait(pause)
+                client.sendall(reply)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                clients.append(client)
+                threads.append(threading.Thread(target=serve, args=(client,)))
+                threads[-1].start()
+
+    clients: list[socket.socket] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            over.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            threads[0].join(TIMEOUT)
+            for client in clients:
+                with contextlib.suppress(OSError):
+                    client.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join(TIMEOUT)
+
+
+def test_figures_come_out(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """And what the server counted is what is told."""
+    where = f"127.0.0.1:{stage.port}"
+    words = ("--clients", "4", "--processes", "2", "--seconds", "0.3")
+    status, output, errors = run(capsys, "load", where, "echo", "a b", *words)
+    assert (status, errors) == (0, "")
+    assert f'load on {where}: echo "a b"\n4 clients, 0.3 s, as fast' in output
+    assert f"{len(stage.executed):,} good replies, " in output
+    assert "no errors" in output
+    assert set(stage.executed) == {'echo "a b"'}
+    for figure in ("min", "p50", "p90", "p99", "p99.9", "max", "up to ms"):
+        assert figure in output
+
+
+def test_options_of_the_command_stand_behind_two_dashes(
+    stage: Stage, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Or in quotes with it."""
+    where = f"127.0.0.1:{stage.port}"
+    for words in (["--", "echo", "--times", "2", "x"], ["echo --times 2 x"]):
+        status, _, errors = run(capsys, "load", where, "--seconds", "0.1", *words)
+        assert (status, errors) == (0, "")
+    assert set(stage.executed) == {"echo --times 2 x"}
+
+
+def test_failing_commands_are_told(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """By kind, with an example; exit status 1 if nothing else came."""
+    where = f"127.0.0.1:{stage.port}"
+    status, output, _ = run(capsys, "load", where, "fail so", "--seconds", "0.2")
+    assert status == 1
+    assert "x Error! reply: Error! argument how: invalid choice: 'so'" in output
+    line = '{"jsonrpc":"2.0","id":1,"method":"nonsense"}'
+    status, output, _ = run(capsys, "load", where, line, "--seconds", "0.2")
+    assert status == 1
+    assert "x JSON-RPC error: {" in output
+
+
+def test_a_json_line_is_sent_as_it_stands(stage: Stage, capsys: pytest.CaptureFixture[str]) -> None:
+    """But a notification is refused: it gets no reply."""
+    where = f"127.0.0.1:{stage.port}"
+    line = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
+    assert run(capsys, "load", where, line, "--seconds", "0.2")[0] == 0
+    status, _, errors = run(capsys, "load", where, '{"jsonrpc":"2.0","method":"ping"}')
+    assert status == 2
+    assert errors == "load: a JSON-RPC notification gets no reply: give it an id\n"
+
+
+class Small(Stage):
+    """A server for two clients."""
+
+    max_clients = 2
+
+
+def test_a_full_server_and_a_rate_out_of_reach_are_explained(
+    pid_file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what may help."""
+    words = ("--clients", "6", "--rate", "300", "--seconds", "0.5")
+    with serving(Small(pid_file_name=pid_file, port=0)) as server:
+        status, output, _ = run(capsys, "load", f"127.0.0.1:{server.port}", "echo", *words)
+    assert status == 0
+    assert "x server full: Error! server full (2 clients)" in output
+    assert "raise its max_clients" in output
+    assert "note: the rate was not reached" in output
+
+
+def test_no_server_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """At once; exit status 1."""
+    status, output, errors = run(capsys, "load", "127.0.0.1:1", "ping")
+    assert (status, output) == (1, "")
+    assert errors.startswith("load: cannot reach a server at 127.0.0.1:1: ")
+    assert len(errors.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        ((), "required: HOST:PORT"),
+        ((":1507",), "required: command"),
+        ((":1", "ping", "--clients", "0"), "argument --clients: '0' is not a number from 1 to"),
+        ((":1", "ping", "--clients", "-1"), "argument --clients"),
+        ((":1", "ping", "--clients", "9" * 5000), "argument --clients"),
+        ((":1", "ping", "--seconds", "0"), "argument --seconds"),
+        ((":1", "ping", "--rate", "-5"), "argument --rate: '-5' is not a number of requests/s"),
+        ((":1", "ping", "--rate", "0"), "argument --rate"),
+        ((":1", "ping", "--rate", "nan"), "argument --rate"),
+        ((":1", "ping", "--ramp", "-1"), "argument --ramp"),
+        ((":1", "ping", "--processes", "0"), "argument --processes"),
+        ((":1", "ping", "--timeout", "0"), "argument --timeout"),
+        (
+            (":1", "ping", "--worse-by", "-1"),
+            "argument --worse-by: '-1' is not a number of percent",
+        ),
+        ((":1", "ping", "--client", "3"), "unrecognized arguments: --client"),
+    ],
+)
+def test_bad_words_get_the_usage_and_one_line(
+    capsys: pytest.CaptureFixture[str], words: tuple[str, ...], complaint: str
+) -> None:
+    """And exit status 2; nothing is sent."""
+    status, output, errors = run(capsys, "load", *words)
+    assert (status, output) == (2, "")
+    assert errors.startswith("usage: ")
+    assert complaint in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "complaint"),
+    [
+        (("ping", "--processes", "2"), 2, "some have nothing to do"),
+        (("a\nb",), 2, "U+000A"),
+        ((" ",), 2, "the request is empty"),
+        (("\udcff",), 2, "no text"),
+        (("ping", "--json", "missing/a.json"), 1, "cannot write"),
+        (("ping", "--output", "missing/a.html"), 1, "cannot write"),
+        (("ping", "--output", "missing/folder"), 1, "cannot make the folder"),
+        (("ping", "--compare", "missing.json"), 2, "cannot read"),
+        (("ping", "--compare", "text.json"), 2, "has no figures of a load"),
+        (("ping", "--compare", "list.json"), 2, "has no figures of a load: write them with"),
+        (("ping", "--compare", "damaged.json"), 2, "are damaged"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+    status: int,
+    complaint: str,
+) -> None:
+    """Before anything is sent."""
+    monkeypatch.chdir(tmp_path)
+    Path("text.json").write_text("hello")
+    Path("list.json").write_text("[]")
+    Path("damaged.json").write_text('{"format": "lab_utils_mt load 1", "plan": {}, "tally": 1}')
+    found, output, errors = run(capsys, "load", "127.0.0.1:1", *words)
+    assert (found, output, len(errors.splitlines())) == (status, "", 1)
+    assert complaint in errors
+
+
+def test_more_clients_than_files_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit status 2."""
+    import resource
+
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 90_000:
+        pytest.skip("this system has no limit that a load reaches")
+    status, _, errors = run(capsys, "load", "127.0.0.1:1", "ping", "--clients", "100000")
+    assert (status, len(errors.splitlines())) == (2, 1)
+    assert "use more processes" in errors
+
+
+@pytest.mark.parametrize("missing", ["rich", "matplotlib", "hdrh"])
+def test_a_missing_package_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, missing: str
+) -> None:
+    """Which says how to get it."""
+    found = "lab_utils_mt._cli.load.importlib.util.find_spec"
+    monkeypatch.setattr(found, lambda name: None if name == missing else "there")
+    status, _, errors = run(capsys, "load", "127.0.0.1:1", "ping")
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert load._PACKAGES[missing] in errors
+    assert 'python -m pip install "lab_utils_mt[load]"' in errors
+
+
+def test_other_commands_do_not_wait_for_it() -> None:
+    """Nothing that only a load needs is imported for them."""
+    code = (
+        "import sys; from lab_utils_mt.__main__ import main; main(['send', '127.0.0.1:1', 'ping']);"
+        "sys.exit(str([name for name in sys.modules if name.split('.')[0] in"
+        " ('hdrh', 'rich', 'matplotlib') or '._load' in name]))"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    assert done.stderr.splitlines()[-1] == "[]"
+
+
+# --- files and comparisons -----------------------------------------------------------------------
+
+
+def measure(capsys: pytest.CaptureFixture[str], port: int, *words: str) -> tuple[int, str, str]:
+    """Run a short load."""
+    return run(capsys, "load", f"127.0.0.1:{port}", "echo", "--seconds", "0.3", *words)
+
+
+def test_earlier_and_now(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Exit status 3 if it is worse; 0 if it is as it was, or if more is allowed."""
+    fast, slow = str(tmp_path / "fast.json"), str(tmp_path / "slow.json")
+    with replying(b"hello\n") as port:
+        assert measure(capsys, port, "--json", fast)[0] == 0
+    with replying(b"hello\n", 0.05) as port:
+        status, output, _ = measure(capsys, port, "--json", slow, "--compare", fast)
+        assert status == 3
+        assert "worse: requests/s: 0." in output
+        assert "worse: p50 (ms): " in output
+        assert "port was " in output
+        assert measure(capsys, port, "--compare", fast, "--worse-by", "999999")[0] == 0
+    with replying(b"hello\n") as port:
+        status, output, _ = measure(capsys, port, "--compare", slow)
+        assert status == 0
+        assert "not worse than the earlier one" in output
+        status, output, _ = measure(capsys, port, "--compare", slow, "--clients", "2")
+        assert status == 2
+
+
+def test_a_different_load_is_not_compared(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """What differs is told, before anything is sent."""
+    path = str(tmp_path / "a.json")
+    with replying(b"hello\n") as port:
+        measure(capsys, port, "--json", path)
+    words = ("ping", "--clients", "2", "--rate", "5", "--compare", path)
+    status, output, errors = run(capsys, "load", f"127.0.0.1:{port}", *words)
+    assert (status, output, len(errors.splitlines())) == (2, "", 1)
+    for difference in ("request 'echo', now 'ping'", "clients 1, now 2", "rate none, now 5"):
+        assert difference in errors
+
+
+def test_errors_that_were_not_there_are_worse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Although all figures may be better."""
+    path = str(tmp_path / "a.json")
+    with replying(b"hello\n", 0.05) as port:
+        measure(capsys, port, "--json", path)
+
+    with replying(b"hello\nError! why\n") as port:
+        status, output, _ = measure(capsys, port, "--compare", path, "--worse-by", "999999")
+    assert "surplus" in output
+    assert status == 1  # nothing but errors
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_good_then_bad, args=(listener,))
+        thread.start()
+        port = listener.getsockname()[1]
+        status, output, _ = measure(capsys, port, "--compare", path, "--worse-by", "999999")
+        thread.join()
+    assert status == 3
+    assert "worse: errors that were not there: " in output
+
+
+def _good_then_bad(listener: socket.socket) -> None:
+    """Serve the look whether somebody is there, and one client."""
+    for _ in range(2):
+        client, _ = listener.accept()
+        with client, client.makefile("rb") as lines:
+            for number, _ in enumerate(lines):
+                client.sendall(b"Error! bad\n" if number % 2 else b"hello\n")
+
+
+def test_the_figures_can_be_read_by_others(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """They are JSON with names and units; a folder gets the page, too."""
+    folder = tmp_path / "results"
+    with replying(b"hello\n") as port:
+        status, output, _ = measure(capsys, port, "--output", str(folder))
+    assert status == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["load.html", "load.json"]
+    values = json.loads((folder / "load.json").read_text())
+    figures = values["figures"]
+    assert figures["requests_per_s"] > 0
+    assert figures["p50_ms"] <= figures["p99_ms"] <= figures["p999_ms"] <= figures["max_ms"]
+    assert values["machine"]["python"]
+    assert read(folder / "load.json").as_json() == values
+    assert output.count("written: ") == 2
+
+
+def test_the_page_is_safe_and_whole(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """What the server says is shown as text; nothing comes from elsewhere."""
+    path, earlier = tmp_path / "page.html", str(tmp_path / "a.json")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_hostile, args=(listener,))
+        thread.start()
+        where = f"127.0.0.1:{listener.getsockname()[1]}"
+        words = ("<b>&", "--seconds", "0.4", "--rate", "100", "--json", earlier)
+        status, output, _ = run(capsys, "load", where, *words)
+        again = (*words[:-2], "--output", str(path), "--compare", earlier, "--worse-by", "999999")
+        assert run(capsys, "load", where, *again)[0] == 0
+        thread.join()
+    assert status == 0
+    assert "\x1b" not in output
+    page = path.read_text(encoding="utf-8")
+    assert "<script" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "<code>&lt;b&gt;&amp;</code>" in page
+    assert "http" not in page
+    assert page.count("<svg") == 3
+    assert "prefers-color-scheme: dark" in page
+    for text in ("Error! reply", "p99", "Latency by percentile", "Compared", "earlier", "intended"):
+        assert text in page
+
+
+def _hostile(listener: socket.socket) -> None:
+    """Serve two loads: for each the look whether somebody is there, and one client."""
+    for _ in range(4):
+        client, _ = listener.accept()
+        with client, client.makefile("rb") as lines:
+            for number, _ in enumerate(lines):
+                client.sendall(HOSTILE if number % 2 else b"hello\n")
+
+
+# --- Ctrl-C and closed outputs -------------------------------------------------------------------
+
+
+def start(stage: Stage, folder: Path, *words: str) -> subprocess.Popen[str]:
+    """Start a long load."""
+    where = f"127.0.0.1:{stage.port}"
+    command = [sys.executable, "-m", "lab_utils_mt", "load", where, "echo", "--seconds", "500"]
+    return subprocess.Popen(
+        [*command, *words],
+        env=environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:
+    """Exit status 130; the figures are written, and no process stays."""
+    path = tmp_path / "a.json"
+    with start(
+        stage, tmp_path, "--clients", "4", "--processes", "2", "--json", str(path)
+    ) as program:
+        wait_until(lambda: len(stage.executed) > 50)
+        os.killpg(program.pid, signal.SIGINT)
+        output, errors = program.communicate(timeout=TIMEOUT)
+    assert (program.returncode, errors) == (130, "")
+    assert "interrupted after " in output
+    assert "good replies" in output
+    assert read(path).outcome.was_interrupted
+
+
+def test_a_killed_load_leaves_no_process(stage: Stage, tmp_path: Path) -> None:
+    """Its processes notice that it is gone: see what every test is asked in leaks.py."""
+    with start(stage, tmp_path, "--clients", "2", "--processes", "2") as program:
+        wait_until(lambda: len(stage.executed) > 50)
+        program.kill()
+        program.communicate(timeout=TIMEOUT)
+
+
+def test_a_terminal_sees_a_table(stage: Stage, tmp_path: Path) -> None:
+    """With a bar; then the summary."""
+    where = f"127.0.0.1:{stage.port}"
+    with terminal(tmp_path, "load", where, "echo", "--seconds", "1.5") as screen:
+        screen.wait_for("p99 ms")
+        screen.wait_for("of 1.5 s")
+        screen.wait_for("good replies")
+        assert screen.finish() == 0
