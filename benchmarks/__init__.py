@@ -1,0 +1,1 @@
+"""How fast is lab_utils_mt, beside what else a lab could take?"""

@@ -1,0 +1,1 @@
+"""What do all questions share? Servers, load, rounds, results, plots."""

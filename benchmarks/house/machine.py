@@ -1,0 +1,84 @@
+"""On which machine, with which versions, at which commit was it measured?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from benchmarks.house.peer import MissingPeer
+from benchmarks.house.servers import CONTESTANTS, ROOT, peer
+
+# What a run or a report writes does not make the code another one.
+_WRITTEN = (":!benchmarks/results", ":!benchmarks/plots")
+
+
+def machine() -> dict[str, Any]:
+    """Return what the figures depend on."""
+    return {
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "memory_gib": _memory_gib(),
+        "kernel": f"{platform.system()} {platform.release()}",
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+    }
+
+
+def contestants() -> dict[str, dict[str, str]]:
+    """Return each contestant's version and settings; why it is missing, where it is."""
+    found = {}
+    for name in CONTESTANTS:
+        contestant = peer(name)
+        found[name] = {"settings": contestant.settings}
+        try:
+            found[name]["version"] = contestant.version()
+        except MissingPeer as reason:
+            found[name]["missing"] = str(reason)
+    return found
+
+
+def commit() -> dict[str, Any]:
+    """Return the commit, and whether the code has been changed since; None without git."""
+    head = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--", ".", *_WRITTEN)
+    return {"commit": head, "dirty": None if changes is None else bool(changes)}
+
+
+def load_average() -> float | None:
+    """Return how many processes wanted a core in the last minute; None where nobody counts."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(
+            ["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=30, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(models, platform.machine())
+
+
+def _memory_gib() -> float | None:
+    try:
+        import psutil
+    except ImportError:
+        return None
+    return round(psutil.virtual_memory().total / 2**30, 1)

@@ -1,0 +1,95 @@
+"""How are results kept?
+
+One file a question, one JSON document a line: first what the figures depend on, then a line for
+each case and round. A run writes a question's file anew once all its rounds are done; git has the
+history.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parents[1]  # has results/ and plots/
+
+
+@dataclass
+class Measured:
+    """A case's figures by round, or why there are none."""
+
+    labels: dict[str, Any]
+    rounds: dict[int, Mapping[str, float]] = field(default_factory=dict)
+    missing: str = ""  # it cannot be had here
+    failed: str = ""  # it went wrong, at least once
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each round has its figures."""
+        return not (self.missing or self.failed)
+
+    def values(self, figure: str) -> list[float]:
+        """Return a figure of all rounds that have it."""
+        return [figures[figure] for figures in self.rounds.values() if figure in figures]
+
+    def median(self, figure: str) -> float | None:
+        """Return a figure's median; None if it was not measured."""
+        values = self.values(figure)
+        return statistics.median(values) if values else None
+
+
+@dataclass
+class Results:
+    """All that is known of a question."""
+
+    question: str
+    header: dict[str, Any]
+    cases: list[Measured] = field(default_factory=list)
+
+    def case(self, labels: Mapping[str, Any]) -> Measured:
+        """Return the case with these labels, a new one if there is none yet."""
+        for measured in self.cases:
+            if measured.labels == labels:
+                return measured
+        self.cases.append(Measured(dict(labels)))
+        return self.cases[-1]
+
+    def write(self, folder: Path) -> None:
+        """Write ``<question>.jsonl``, all or nothing."""
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"{self.question}.jsonl.new"
+        lines = [self.header, *(line for case in self.cases for line in _lines(case))]
+        fresh.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+        fresh.replace(folder / f"{self.question}.jsonl")
+
+
+def read(question: str, folder: Path) -> Results | None:
+    """Return what was measured last; None if nothing was."""
+    try:
+        text = (folder / f"{question}.jsonl").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    header, *lines = map(json.loads, text.splitlines())
+    results = Results(question, header)
+    for line in lines:
+        case = results.case(line["labels"])
+        if "figures" in line:
+            case.rounds[line["round"]] = line["figures"]
+        case.missing = line.get("missing", case.missing)
+        case.failed = line.get("failed", case.failed)
+    return results
+
+
+def _lines(case: Measured) -> list[dict[str, Any]]:
+    lines: list[dict[str, Any]] = [
+        {"labels": case.labels, "round": number, "figures": figures}
+        for number, figures in case.rounds.items()
+    ]
+    if case.missing:
+        lines.append({"labels": case.labels, "missing": case.missing})
+    if case.failed:
+        lines.append({"labels": case.labels, "failed": case.failed})
+    return lines

@@ -1,0 +1,125 @@
+"""How do results read as tables? Markdown, for ``results/TABLE.md`` and the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from benchmarks.house.question import Question
+from benchmarks.house.results import Measured, Results
+from benchmarks.house.verdict import LIMITED, Verdict, is_limited, judge, starved
+from benchmarks.house.words import heading, number
+
+NOT_SHOWN = ("errors", "load_busy", "clients_served")  # they become remarks
+
+
+def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a Markdown table; columns of figures are flushed right."""
+    rows = [list(head), *map(list, rows)]
+    widths = [max(3, *map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines) + "\n"
+
+
+def bars_table(pairs: Iterable[tuple[Question, Results | None]]) -> str:
+    """Return the table of what was to be reached."""
+    rows = [_bar_row(judge(bar, results)) for question, results in pairs for bar in question.bars]
+    return markdown(["to be reached", "measured", "bar", ""], rows) if rows else ""
+
+
+def _bar_row(verdict: Verdict) -> list[str]:
+    bar, measured = verdict.bar, "not measured"
+    if verdict.value is not None:
+        measured = number(verdict.value)
+        if verdict.low != verdict.high:
+            measured += f" ({number(verdict.low)} to {number(verdict.high)})"
+    least = bar.at_least is not None
+    limit = number(bar.at_least if bar.at_least is not None else bar.at_most or 0.0)
+    word = f"**{verdict.word}**" if verdict.word == "missed" else verdict.word
+    return [
+        bar.text,
+        measured,
+        f"{'at least' if least else 'at most'} {limit}",
+        f"{word}, {verdict.note}" if verdict.note else word,
+    ]
+
+
+def figures_table(results: Results) -> str:
+    """Return medians and spreads of a question's cases."""
+    labels = _in_order(name for case in results.cases for name in case.labels)
+    figures = [
+        name
+        for name in _in_order(
+            name for case in results.cases for found in case.rounds.values() for name in found
+        )
+        if name not in NOT_SHOWN
+    ]
+    head = [*(name.replace("_", " ") for name in labels), *map(heading, figures), "remarks"]
+    return markdown(head, [_case_row(case, labels, figures) for case in results.cases])
+
+
+def _case_row(case: Measured, labels: Sequence[str], figures: Sequence[str]) -> list[str]:
+    cells = [str(case.labels.get(name, "")) for name in labels]
+    return [*cells, *(_spread(case.values(figure)) for figure in figures), remarks(case)]
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    ordered = sorted(values)
+    middle = Measured({}, dict(enumerate({"": value} for value in ordered))).median("")
+    assert middle is not None
+    if len(values) == 1:
+        return number(middle)
+    return f"{number(middle)} ({number(ordered[0])} to {number(ordered[-1])})"
+
+
+def remarks(case: Measured) -> str:
+    """Return what a reader must know of a case."""
+    notes = []
+    if case.missing:
+        notes.append(f"not measured: {case.missing}")
+    if case.failed:
+        notes.append(f"failed: {case.failed}")
+    if is_limited(case):
+        notes.append(f"limited by the load ({case.median('load_busy'):.0%} of a core)")
+    if (served := starved(case)) is not None:
+        notes.append(f"only {served:.0f} of the clients had their turn at a time")
+    if errors := sum(case.values("errors")):
+        notes.append(f"{errors:.0f} errors")
+    return "; ".join(notes).replace("|", "/")
+
+
+def circumstances(header: dict[str, Any]) -> str:
+    """Return in a sentence or two where and how it was measured."""
+    machine, size = header["machine"], header["size"]
+    memory = f", {machine['memory_gib']:g} GiB" if machine["memory_gib"] else ""
+    code = f"commit {(header['commit'] or 'unknown')[:10]}{' with changes' * bool(header['dirty'])}"
+    return (
+        f"{machine['cpu']}, {machine['cores']} cores{memory}, {machine['kernel']}, "
+        f"{machine['python']}; {code}; {size['rounds']} rounds of {size['seconds']:g} s, "
+        f"{header['time'][:10]}; load average at the start {header['load_average']}."
+    )
+
+
+def contestants_table(header: dict[str, Any]) -> str:
+    """Return who took part, in which version and how set up."""
+    rows = [
+        [name, about.get("version") or f"not measured: {about['missing']}", about["settings"]]
+        for name, about in header["contestants"].items()
+    ]
+    return markdown(["contestant", "version", "set up"], rows)
+
+
+def legend() -> str:
+    """Return how to read the tables."""
+    return (
+        "Medians over the rounds, with the lowest and the highest in brackets. Ratios are taken "
+        f"round by round. A case is *limited by the load* if a load process used more than "
+        f"{LIMITED:.0%} of a core: the server may be faster than the figure says.\n"
+    )
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))

@@ -1,0 +1,240 @@
+"""How many MiB/s, and how late, with replies of 64 KiB and 1 MiB?
+
+The reply is a piece of base64, which neither zlib nor a repeated byte makes small. Ours sends it as
+bytes, in an IEEE 488.2 block, and as one line of text; the bare server as a line. The peers send
+bytes, and are asked with their own clients. Whole replies are compared once in each measurement.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import random
+import socket
+import socketserver
+from collections.abc import Callable, Iterator
+from functools import cache, partial
+from typing import Any
+
+from benchmarks.house.load import closed_loop
+from benchmarks.house.peer import Peer, Wire, installed
+from benchmarks.house.question import Bar, Case, Plot, Size
+from benchmarks.house.servers import Running, serving
+from benchmarks.peers import bare, ours
+
+MODULE = "benchmarks.questions.big_replies"
+KIB = 1024
+SMALL, LARGE = 64 * KIB, 1024 * KIB
+CLIENTS = (1, 8)
+OURS, OURS_TEXT, STOCK = "lab_utils_mt, bytes", "lab_utils_mt, text", "ThreadingTCPServer"
+LIBRARIES = ("rpyc", "Pyro5")
+
+
+@cache
+def payload(size: int) -> bytes:
+    """Return the bytes of a reply."""
+    return base64.b64encode(random.Random(1).randbytes(size))[:size]
+
+
+# --- the servers --------------------------------------------------------------------------------
+
+
+def serve_ours(port: int, _: dict[str, Any]) -> None:
+    """Run ``blob SIZE`` and ``text SIZE``."""
+    from lab_utils_mt.commands import command
+    from lab_utils_mt.socket_comm import Server
+
+    class Big(Server):
+        @command
+        def blob(self, size: int) -> bytes:
+            """Send bytes."""
+            return payload(size)
+
+        @command
+        def text(self, size: int) -> str:
+            """Send as much text."""
+            return payload(size).decode("ascii")
+
+    ours.run(Big, port, {})
+
+
+def serve_bare(port: int, _: dict[str, Any]) -> None:
+    """Run ``text SIZE``."""
+
+    class Handler(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True
+
+        def handle(self) -> None:
+            for line in self.rfile:
+                _, _, size = line.partition(b" ")
+                self.wfile.write(payload(int(size)) + b"\n")
+
+    class Server(socketserver.ThreadingTCPServer):
+        allow_reuse_address = True
+        daemon_threads = True
+
+    Server(("127.0.0.1", port), Handler).serve_forever()
+
+
+def serve_rpyc(port: int, _: dict[str, Any]) -> None:
+    """Expose ``blob(size)``."""
+    import rpyc
+    from rpyc.utils.server import ThreadedServer
+
+    class Big(rpyc.Service):
+        def exposed_blob(self, size: int) -> bytes:
+            return payload(size)
+
+    ThreadedServer(Big, hostname="127.0.0.1", port=port, backlog=1024).start()
+
+
+def serve_pyro5(port: int, _: dict[str, Any]) -> None:
+    """Expose ``blob(size)``."""
+    import Pyro5.api
+
+    @Pyro5.api.expose
+    class Big:
+        def blob(self, size: int) -> bytes:
+            return payload(size)
+
+    Pyro5.config.SOCK_NODELAY = True
+    with Pyro5.api.Daemon(host="127.0.0.1", port=port) as daemon:
+        daemon.register(Big(), objectId="big")
+        daemon.requestLoop()
+
+
+@contextlib.contextmanager
+def connect_rpyc(port: int, size: int) -> Iterator[Callable[[], object]]:
+    """Ask an rpyc server; the bound method is kept."""
+    import rpyc
+    from rpyc.core.stream import SocketStream
+
+    stream = SocketStream.connect("127.0.0.1", port, nodelay=True)
+    with rpyc.connect_stream(stream, config={"sync_request_timeout": 60}) as connection:
+        blob = connection.root.blob
+        yield partial(ask, lambda: blob(size), size)
+
+
+@contextlib.contextmanager
+def connect_pyro5(port: int, size: int) -> Iterator[Callable[[], object]]:
+    """Ask a Pyro5 server; serpent carries bytes as base64."""
+    import Pyro5.api
+    import serpent
+
+    Pyro5.config.SOCK_NODELAY = True
+    with Pyro5.api.Proxy(f"PYRO:big@127.0.0.1:{port}") as proxy:
+        yield partial(ask, lambda: serpent.tobytes(proxy.blob(size)), size)
+
+
+def ask(call: Callable[[], object], size: int) -> str:
+    """Get one reply, and compare it."""
+    if call() != payload(size):
+        raise ValueError("wrong reply")
+    return "right"
+
+
+def library(name: str, serve: Any, connect: Any, size: int) -> Peer:
+    """Return a contestant with a client library, which asks for replies of this size."""
+    settings = "as installed, TCP_NODELAY"
+    client = partial(connect, size=size)
+    return Peer(name, installed(name), settings, serve, connect=client)
+
+
+LINES = Wire(b"text 5\n", ok=payload(5))
+OURS_PEER = Peer("lab_utils_mt", ours.version, "as installed, typed", serve_ours, LINES)
+STOCK_PEER = Peer(STOCK, bare.PEER.version, bare.PEER.settings, serve_bare, LINES)
+RPYC_64, RPYC_1024 = (library("rpyc", serve_rpyc, connect_rpyc, one) for one in (SMALL, LARGE))
+PYRO5_64, PYRO5_1024 = (library("Pyro5", serve_pyro5, connect_pyro5, one) for one in (SMALL, LARGE))
+
+
+# --- what is measured ---------------------------------------------------------------------------
+
+
+def cases(size: Size) -> list[Case]:
+    """Measure each server with both sizes, and one and eight clients."""
+    measures = {
+        OURS: partial(measure_ours, "blob"),
+        OURS_TEXT: partial(measure_ours, "text"),
+        STOCK: partial(measure_bare, "text"),
+        **{name: partial(measure_library, name) for name in LIBRARIES},
+    }
+    return [
+        Case(
+            {"server": name, "KiB": reply // KIB, "clients": clients},
+            partial(measure, reply, clients, size),
+        )
+        for reply in size.pick((SMALL, LARGE), (SMALL,))
+        for clients in size.pick(CLIENTS, CLIENTS[:1])
+        for name, measure in measures.items()
+    ]
+
+
+BARS = [
+    Bar(
+        f"{reply // KIB} KiB, {clients} clients: no slower than the fastest Python peer",
+        figure="mib_per_s",
+        of={"server": OURS, "KiB": reply // KIB, "clients": clients},
+        against={"server": LIBRARIES, "KiB": reply // KIB, "clients": clients},
+        at_least=1.0,
+    )
+    for reply in (SMALL, LARGE)
+    for clients in CLIENTS
+]
+PLOTS = [
+    Plot(
+        "mib_per_s",
+        x="KiB",
+        title="Big replies, 8 clients",
+        y_label="MiB/s",
+        kind="bars",
+        only={"clients": CLIENTS[-1]},
+    )
+]
+
+
+def measure_ours(command: str, reply: int, clients: int, size: Size) -> dict[str, float]:
+    """Ask for bytes, which come as a block: #, one digit n, n digits with the size, the bytes."""
+    count = str(reply).encode()
+    head = b"#%d%b" % (len(count), count) if command == "blob" else b""
+    with serving(f"{MODULE}:OURS_PEER") as server:
+        check(server, command, head, reply)
+        return on_the_wire(server, command, reply, clients, size)
+
+
+def measure_bare(command: str, reply: int, clients: int, size: Size) -> dict[str, float]:
+    """Ask for a line."""
+    with serving(f"{MODULE}:STOCK_PEER") as server:
+        check(server, command, b"", reply)
+        return on_the_wire(server, command, reply, clients, size)
+
+
+def check(server: Running, command: str, head: bytes, reply: int) -> None:
+    """Compare one whole reply."""
+    whole = head + payload(reply) + b"\n"
+    with socket.create_connection(("127.0.0.1", server.port), 30) as sock:
+        sock.sendall(f"{command} {reply}\n".encode())
+        with sock.makefile("rb") as stream:
+            if stream.read(len(whole)) != whole:
+                raise ValueError("wrong reply")
+
+
+def on_the_wire(
+    server: Running, command: str, reply: int, clients: int, size: Size
+) -> dict[str, float]:
+    """Let clients ask with the load engine."""
+    request, ok = f"{command} {reply}\n".encode(), payload(reply)[:100]
+    seconds = size.pick(0.5, 0.2)
+    found = closed_loop(server, clients, size, request=request, ok=ok, seconds=seconds)
+    return with_rate(found, reply)
+
+
+def measure_library(name: str, reply: int, clients: int, size: Size) -> dict[str, float]:
+    """Ask with the peer's own client."""
+    with serving(f"{MODULE}:{name.upper()}_{reply // KIB}") as server:
+        found = closed_loop(server, clients, size, seconds=size.pick(0.5, 0.2))
+        return with_rate(found, reply)
+
+
+def with_rate(found: dict[str, float], reply: int) -> dict[str, float]:
+    """Add the rate in bytes."""
+    return {**found, "mib_per_s": found["requests_per_s"] * reply / 2**20}
