@@ -22,7 +22,7 @@ from benchmarks.house.words import heading, number
 OURS = "#D55E00"
 COLOURS = {
     "lab_utils_mt": OURS,
-    "lab_utils_mt, one_processor": "#0072B2",
+    "lab_utils_mt, one_processor": "#8B0000",
     "lab_utils_mt, argparse": "#E69F00",
     "lab_utils 0.5.4": "#000000",
     "ThreadingTCPServer": "#6E6E6E",
@@ -34,7 +34,7 @@ COLOURS = {
     "QMI": "#8C6D31",
 }
 FURTHER = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#7A5FA8", "#8C6D31", "#6E6E6E")
-MARKERS = "osD^vP*X<>"
+MARKERS = "osD^vP*X<>h"
 STYLE = {
     "font.size": 11,
     "axes.spines.top": False,
