@@ -34,11 +34,11 @@ def cases(size: Size) -> list[Case]:
     ]
 
 
-def _bars(clients: int) -> list[Bar]:
-    ours = {"server": "lab_utils_mt", "clients": clients}
+def _bars(clients: int, server: str = "lab_utils_mt") -> list[Bar]:
+    ours = {"server": server, "clients": clients}
     bare = {"server": "ThreadingTCPServer", "clients": clients}
     peers = {"server": PEERS, "clients": clients}
-    many = f"{clients} clients that stay connected"
+    many = f"{clients} clients that stay connected" + server.removeprefix("lab_utils_mt")
     rate = "requests_per_s"
     return [
         Bar(f"{many}: of a bare ThreadingTCPServer", rate, ours, bare, at_least=0.85),
@@ -47,7 +47,8 @@ def _bars(clients: int) -> list[Bar]:
     ]
 
 
-BARS = [*_bars(8), *_bars(64)]
+ONE_PROCESSOR = "lab_utils_mt, one_processor"
+BARS = [*_bars(8), *_bars(64), *_bars(8, ONE_PROCESSOR), *_bars(64, ONE_PROCESSOR)]
 PLOTS = [
     Plot(
         "requests_per_s",
