@@ -39,6 +39,7 @@ class Lifecycle:
         self.quitting = False
         self.hurried = False
         self.signalled = False
+        self._is_past = False  # to stop has been noticed, and cannot be taken back
         self._loop_wanted = True
         self._loop: Loop | None = None
         self._process = os.getpid()
@@ -65,7 +66,7 @@ class Lifecycle:
     def attach(self, loop: Loop) -> bool:
         """Let others end the loop; return whether it is still wanted."""
         self._loop = loop
-        return self._loop_wanted and not self.quitting
+        return self._loop_wanted and not (self.quitting or self._is_past)
 
     def release_loop(self) -> None:
         """Be no longer the thread that serves."""
@@ -90,7 +91,12 @@ class Lifecycle:
 
     def resume(self) -> None:
         """Take a request to stop back, if it has not been noticed yet."""
-        self.quitting = False
+        self.quitting = self._is_past
+
+    def no_way_back(self) -> bool:
+        """Notice a request to stop, if there is one, for good; return whether there is."""
+        self._is_past = self.quitting
+        return self._is_past
 
     def is_entangled(self) -> bool:
         """Whether the calling thread serves or closes, and would wait for itself."""

@@ -56,7 +56,8 @@ class Registry:
     """All clients of one server, and the order in which they leave."""
 
     def __init__(self) -> None:
-        # Guards everything below, but not what is in a client's record.
+        # Guards everything below, but not what is in a client's record; _stopping is only
+        # written under it.
         self._lock = threading.Lock()
         # On the same lock; notified when a client leaves a server that stops.
         self._left = threading.Condition(self._lock)
@@ -67,14 +68,16 @@ class Registry:
     def add(self, sock: socket.socket, address: str, limit: int) -> bool:
         """Take a client in, unless there are ``limit`` already."""
         with self._lock:
-            full = len(self._clients) >= limit
+            full, stopping = len(self._clients) >= limit, self._stopping
             if full:
                 self._counts.refused += 1
             else:
                 self._clients[sock] = ClientRecord(sock, address)
                 self._counts.accepted += 1
                 self._counts.peak = max(self._counts.peak, len(self._clients))
-            return not full
+        if stopping and not full:  # a hook held it up; stop() does not know it
+            _shut_down([sock], _END_OF_STREAM)
+        return not full
 
     @property
     def is_stopping(self) -> bool:
@@ -107,7 +110,8 @@ class Registry:
         """Note that a command begins; False if it must not, because the server stops."""
         client.command_since, client.progress = time.monotonic(), ""
         # Without the lock, which all clients would pass twice for each request.  First this note,
-        # then the look; stop() does it the other way round, so one of both sees the other.
+        # then the look; stop() does it the other way round, so one of both sees the other: Python
+        # keeps the order of what a thread writes and reads.
         client.command = command
         if self._stopping:
             client.command = None

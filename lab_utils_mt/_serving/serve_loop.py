@@ -23,7 +23,7 @@ from .rate import RateLimit
 
 logger = logging.getLogger("lab_utils_mt.server")
 
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, 10024})  # Windows
 # A client that is gone again, or a wait that has ended without one.
 _NO_MATTER = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EAGAIN, errno.EWOULDBLOCK})
 _PAUSE = 0.1  # s without taking a client in, after running out of file descriptors
@@ -45,7 +45,7 @@ class ServeLoop:
         self._refused: collections.deque[socket.socket] = collections.deque()  # from any thread
         # Refused clients and the time to close them, oldest first.
         self._lingering: collections.OrderedDict[socket.socket, float] = collections.OrderedDict()
-        self._ending = False
+        self._ending = self._is_closed = False
 
     def run(self, interval: float, each_time: Callable[[], None]) -> None:
         """Run until :meth:`end`; call ``each_time`` at least every ``interval`` seconds."""
@@ -65,6 +65,7 @@ class ServeLoop:
 
     def close(self) -> None:
         """Free what the loop holds; refused clients that still linger are cut."""
+        self._is_closed = True
         for sock in list(self._lingering):
             self._close_lingering(sock)
         while self._refused:
@@ -89,6 +90,9 @@ class ServeLoop:
             sock.shutdown(socket.SHUT_WR)
         self._refused.append(sock)
         self._wake()
+        if self._is_closed or len(self._refused) > _MOST_LINGERING:  # nobody comes for it, or late
+            with contextlib.suppress(IndexError):
+                self._refused.popleft().close()
 
     def _wake(self) -> None:
         with contextlib.suppress(OSError):  # full: it is about to wake up anyway
@@ -107,10 +111,16 @@ class ServeLoop:
             sock = self._refused.popleft()
             if len(self._lingering) >= _MOST_LINGERING:
                 self._close_lingering(next(iter(self._lingering)))
+            self._let_linger(sock)
+
+    def _let_linger(self, sock: socket.socket) -> None:
+        read_away = functools.partial(self._read_away, sock)
+        try:
+            self._selector.register(sock, selectors.EVENT_READ, read_away)
+        except (ValueError, KeyError):  # a hook has closed it since
+            sock.close()
+        else:
             self._lingering[sock] = time.monotonic() + _LINGER
-            self._selector.register(
-                sock, selectors.EVENT_READ, functools.partial(self._read_away, sock)
-            )
 
     def _close_those_in_time(self) -> None:
         now = time.monotonic()
@@ -130,7 +140,8 @@ class ServeLoop:
     def _close_lingering(self, sock: socket.socket) -> None:
         if self._lingering.pop(sock, None) is None:
             return
-        self._selector.unregister(sock)
+        with contextlib.suppress(ValueError, KeyError):  # a hook has closed it since
+            self._selector.unregister(sock)
         with contextlib.suppress(OSError):
             sock.recv(65536)  # unread input would reset the connection and lose our last words
         sock.close()

@@ -11,12 +11,10 @@ standard library documents them. Which thread owns what::
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import logging
 import os
 import socket
-import socketserver
 import sys
 import threading
 import time
@@ -24,10 +22,11 @@ from typing import Any, TypeVar
 
 from .._commands.dispatch import Reply
 from .._commands.telling import age, shown
-from .._sockets import INHERITED, limit_receiving, prepare, wait_readable
+from .._sockets import INHERITED, limit_receiving, wait_readable
 from .._wire.replies import encode_reply
 from .connection import ConnectionHandler
 from .lifecycle import Lifecycle
+from .listening import ListeningServer, format_address
 from .outbox import Outbox
 from .processor import one_processor, stay_on
 from .rate import RateLimit
@@ -42,35 +41,29 @@ _Self = TypeVar("_Self", bound="ThreadedServer")
 
 _LAST_WORDS = 1.0  # s for threads to end once nothing holds them any more
 _HURRIED_LAST_WORDS = 0.2  # s
-# Only there, accept() ends after a while, or when the listener is shut down.
+# Only on Linux, accept() ends after a while, or when the listener is shut down.
 _ACCEPT_ENDS = sys.platform == "linux"
 _WAIT_SLICE = 0.5  # s
-_IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows; another program is exclusive
+_FAULT_PAUSE = 0.1  # s between two that are logged
 
 
-class ThreadedServer(socketserver.ThreadingTCPServer):
+class ThreadedServer(ListeningServer):
     """Serve many clients at once, each by a thread of its own that is used again.
 
     Subclasses give the settings (see :class:`.._settings.ServerSettings`) as attributes and answer
     requests in :meth:`_answer_text`.
     """
 
-    host: str
-    port: int
     max_clients: int
-    max_backlog: int
     max_message: int
     one_processor: bool
     unterminated_pause: float | None
     line_timeout: float
     idle_timeout: float | None
-    send_timeout: float
     stop_timeout: float
     socket_timeout: float
     _life: Lifecycle
 
-    # Two servers could share a port on Windows; elsewhere a restart would have to wait a minute.
-    allow_reuse_address = sys.platform != "win32"
     # close() waits for the connections itself, against a deadline; the standard library's join
     # in server_close() has none and hangs on an idle client.
     daemon_threads = True
@@ -83,16 +76,14 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         return server
 
     def __init__(self, host: str, port: int) -> None:
-        if ":" in host:
-            self.address_family = socket.AF_INET6
-        super().__init__((host, port), ConnectionHandler, bind_and_activate=False)
-        self.address: str | None = None
-        self._loop: ServeLoop | None = None
+        super().__init__(host, port, ConnectionHandler)
+        self._serve_loop: ServeLoop | None = None
         self._client_registry = Registry()
         self._client_threads = Workers(f"{type(self).__name__.lower()}-conn")
-        # Held while a client goes through the hooks below. They may do anything, and a subclass
-        # may count on their running one at a time, as in the standard library.
-        self._hooks = threading.Lock()
+        # Held while a client goes through verify_request() and process_request(), whatever they
+        # do: a subclass may count on their running one at a time, as in the standard library.
+        # get_request() waits, in several threads at once.
+        self._client_hooks = threading.Lock()
         self._foreign_limit = RateLimit(60.0)
         self._made_at = time.monotonic()
 
@@ -115,40 +106,6 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _start_listening(self) -> None:
-        """Bind and listen, unless that was done.
-
-        Raises:
-            OSError: The address cannot be used; the text names it.
-        """
-        if self.address is not None:
-            return
-        self.server_address = (self.host, self.port)
-        self.request_queue_size = self.max_backlog
-        try:
-            self.server_bind()
-            self.server_activate()  # fails, too, if another server bound and listened meanwhile
-        except OSError as error:
-            in_use = error.errno in _IN_USE
-            raise OSError(error.errno, self._bind_fault(error, in_use)) from error
-        host, self.port = self.socket.getsockname()[:2]
-        self.address = _format((host, self.port))
-        logger.info("%s listens on %s", type(self).__name__, self.address)
-
-    def server_bind(self) -> None:
-        """Bind the listener to :attr:`host` and :attr:`port`."""
-        if sys.platform == "win32":
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
-        super().server_bind()
-        self.socket.setblocking(False)  # a client may be gone again before it is accepted
-        if INHERITED:
-            prepare(self.socket, self.send_timeout)
-
-    def _bind_fault(self, error: OSError, in_use: bool) -> str:
-        reason = error.strerror or str(error)
-        advice = "stop the other program, or choose another port" if in_use else "check the address"
-        return f"cannot listen on {_format((self.host, self.port))}: {reason}; {advice}"
-
     # --- serve -----------------------------------------------------------------------------
 
     def serve_forever(self, poll_interval: float | None = None) -> None:
@@ -169,7 +126,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         with contextlib.ExitStack() as stack:
             stack.callback(self._life.release_loop)
             self._start_listening()
-            loop = self._loop = ServeLoop()
+            loop = self._serve_loop = ServeLoop()
             stack.callback(loop.close)
             if self._life.attach(loop):
                 self._begin_serving()
@@ -184,50 +141,56 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             self.socket.setblocking(True)
             limit_receiving(self.socket, _WAIT_SLICE)
         processor = one_processor() if self.one_processor else None
-        self._client_threads.receive(self._take_client, functools.partial(stay_on, processor))
         stack.callback(self._receive_no_more)
+        self._client_threads.receive(self._take_client, functools.partial(stay_on, processor))
 
     def _receive_no_more(self) -> None:
+        if self._life.is_in_child():  # of a fork; the listener is the parent's as well
+            return
         self._client_threads.rest(self._end_accept, time.monotonic() + _LAST_WORDS)
         self.socket.setblocking(False)  # for handle_request()
+        if _ACCEPT_ENDS:
+            limit_receiving(self.socket, None)
 
     def _end_accept(self) -> None:
         """Wake the threads that wait for a client, if it is for good; else they look up soon."""
-        if _ACCEPT_ENDS and self._life.quitting:
+        if _ACCEPT_ENDS and self._life.no_way_back():
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
 
     def shutdown(self) -> None:
-        """End :meth:`serve_forever`, and wait until it has, unless this is its own thread."""
+        """End :meth:`serve_forever`, and wait until it has, unless this is its own thread.
+
+        That takes up to a second: a thread that waits for a client looks up twice a second.
+        """
         self._life.end_loop()
 
     def _take_client(self) -> None:
         """Wait for a client, and run the standard library's hooks for it."""
-        assert self._loop is not None, "serve_forever() has made it"
+        assert self._serve_loop is not None, "serve_forever() has made it"
         try:
             if not (_ACCEPT_ENDS or wait_readable(self.socket, _WAIT_SLICE)):
                 return
             request, client_address = self.get_request()
         except OSError as error:
-            self._loop.accept_failed(error)
+            self._serve_loop.accept_failed(error)
             return
-        with self._hooks:
+        except Exception:  # of a subclass's own
+            logger.exception("no client can be taken in")
+            time.sleep(_FAULT_PAUSE)
+            return
+        with self._client_hooks:
             self._admit(request, client_address)
-
-    def get_request(self) -> tuple[socket.socket, Any]:
-        """Accept a connection."""
-        request, client_address = super().get_request()
-        if _ACCEPT_ENDS:
-            limit_receiving(request, None)  # what it has inherited is for the listener
-        return request, client_address
 
     def _admit(self, request: Any, client_address: Any) -> None:
         try:
+            if _ACCEPT_ENDS:
+                limit_receiving(request, None)  # what it has inherited is for the listener
             if self.verify_request(request, client_address):
                 self.process_request(request, client_address)
             else:
                 self.shutdown_request(request)
-        except Exception:  # noqa: BLE001  (handle_error() is where the standard library sends it)
+        except (Exception, SystemExit):  # noqa: BLE001  (for handle_error())
             self.handle_error(request, client_address)
             self.shutdown_request(request)
 
@@ -235,7 +198,7 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         """Give a new client to a thread, or refuse it with one line and no thread."""
         if not INHERITED:
             request.setblocking(True)  # here it would be like the listener
-        if not self._client_registry.add(request, _format(client_address), self.max_clients):
+        if not self._client_registry.add(request, format_address(client_address), self.max_clients):
             self._refuse_client(request, f"server full ({self.max_clients} clients)")
             return
         try:
@@ -254,20 +217,20 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
         with contextlib.suppress(OSError):
             request.setblocking(False)
             request.send(encode_reply(f"Error! {reason}"))
-        if self._loop is None:  # handle_request() serves without a loop
+        if self._serve_loop is None:  # handle_request() serves without a loop
             self.shutdown_request(request)
         else:
-            self._loop.see_off(request)
+            self._serve_loop.see_off(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Log why a connection ended; a client that left is nothing to worry about."""
         error = sys.exc_info()[1]
         if isinstance(error, BlockingIOError | TimeoutError):  # SO_SNDTIMEO
-            logger.warning("%s takes no replies: disconnected", _format(client_address))
+            logger.warning("%s takes no replies: disconnected", format_address(client_address))
         elif isinstance(error, OSError):
-            logger.debug("%s is gone: %s", _format(client_address), error)
+            logger.debug("%s is gone: %s", format_address(client_address), error)
         else:
-            logger.exception("the connection of %s failed", _format(client_address))
+            logger.exception("the connection of %s failed", format_address(client_address))
 
     def _note_foreign(self, address: str, protocol: str) -> None:
         held_back = self._foreign_limit.passes()
@@ -358,9 +321,3 @@ class ThreadedServer(socketserver.ThreadingTCPServer):
             *status_lines(clients, counts, self.max_clients, now),
             f"threads: {threading.active_count()}, {len(self._client_threads)} for connections",
         ]
-
-
-def _format(address: Any) -> str:
-    if not isinstance(address, tuple):
-        return str(address)
-    return f"[{address[0]}]:{address[1]}" if ":" in address[0] else f"{address[0]}:{address[1]}"

@@ -18,8 +18,8 @@ from collections.abc import Callable
 
 Task = Callable[[], None]
 
-# On Windows, all that wait are woken for each client; elsewhere, one of them is.
-_MOST_WAITING = 2 if sys.platform == "win32" else 4
+# On Linux one of them is woken for a client; elsewhere they poll, and all are.
+_MOST_WAITING = 4 if sys.platform == "linux" else 2
 _WAIT_SLICE = 0.5  # s; an untimed wait in the main thread makes Ctrl-C dead on Windows
 
 
@@ -41,7 +41,8 @@ class Workers:
         self._name = name
         self._numbers = itertools.count(1)
         self._here = _Here()
-        # Guards the five below; notified when nobody waits any more.
+        # Guards the five below, but that a thread looks at the two tasks without it; notified
+        # when one waits no more.
         self._changed = threading.Condition(threading.Lock())
         self._threads: set[threading.Thread] = set()
         self._waiting = 0  # threads that take clients in
@@ -132,6 +133,7 @@ class Workers:
                 raise RuntimeError("the workers were stopped")
             is_last = self._waiting == 1 and self._take is not None
             self._waiting -= not is_last
+            self._changed.notify_all()
         if is_last:
             self._start(None)
 

@@ -205,7 +205,7 @@ def test_out_of_file_descriptors_the_server_waits_quietly(tmp_path: Path) -> Non
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no RLIMIT_NOFILE")
 def test_the_stock_server_spins_when_out_of_file_descriptors(tmp_path: Path) -> None:
-    """The fault that the accept loop exists for."""
+    """The fault that the pause in accept_failed() exists for."""
     load, _, _, waiting, _ = run_exhaustion(tmp_path, ours=False)
 
     assert waiting >= 2

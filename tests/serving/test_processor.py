@@ -31,9 +31,11 @@ class Where(Stage):
 linux = pytest.mark.skipif(
     sys.platform != "linux", reason="only Linux lets a thread choose its processor"
 )
+several = pytest.mark.skipif(os.cpu_count() == 1, reason="there is one processor to choose")
 
 
 @linux
+@several
 def test_all_clients_share_one_processor_if_told_so(pid_file: str) -> None:
     """All that are served at once; the rest of the program keeps its own."""
     before = os.sched_getaffinity(0)
