@@ -72,7 +72,10 @@ def test_four_processes_lose_no_line(tmp_path):
     path = tmp_path / "log"
     start_together(TAKE_TURNS, PACKAGE_FOLDER, str(path))
     found = whole_lines(path)
-    assert len(path.read_bytes().splitlines()) == len(found) == 20_000
+    lines = path.read_bytes().splitlines()
+    # A process may take what another one is just writing for torn, and begin with an empty line.
+    assert lines.count(b"") <= 4
+    assert len(lines) - lines.count(b"") == len(found) == 20_000
     for name in "abcd":
         assert [number for who, number in found if who == name] == list(range(5000))
 
