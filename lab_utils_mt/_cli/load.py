@@ -1,23 +1,44 @@
 """How many requests does a server bear, and how long do its clients wait?
 
     lab-utils-mt load :1507 get_temperature --clients 16 --seconds 30
-    lab-utils-mt load :1507 'set_temperature 4.2 --ramp 2' --rate 200 --output report.html
+    lab-utils-mt load :1507 'set_temperature 4.2 --ramp 2' --rate 200
     lab-utils-mt load :1507 --clients 8 -- set_temperature 4.2 --ramp 2
+    lab-utils-mt load :1507 get_temperature --output report.html
     lab-utils-mt load :1507 get_temperature --json new.json --compare old.json
 
-The server does what it is asked, thousands of times: choose a command that may be repeated.
+The server does what it is asked, thousands of times: choose a command that
+may be repeated.
 
-One word is sent as it stands, a JSON-RPC line too; of several, each is one word for the server.
-Options of the command stand with it in quotes, or all of it behind --.
+One word is sent as it stands, a JSON-RPC line too; of several, each is one
+word for the server. Options of the command stand with it in quotes, or all
+of it behind --.
 
-Without --rate each client sends again as soon as it has its reply. A server that stalls is then
-sent little, and most latencies look good. With --rate the requests have a schedule, whatever the
-server does, and a latency counts from the scheduled time: what somebody waits who comes then.
+Without --rate each client sends again as soon as it has its reply. A server
+that stalls is then sent little, and most latencies look good. With --rate
+the requests have a schedule, whatever the server does, and a latency counts
+from the scheduled time: what somebody waits who comes then.
 
-The exit status is 0; 1 if the server cannot be reached or every request failed; 2 if the words
-here make no sense, or the earlier measurement cannot be compared; 3 if it is worse than the earlier
-one: a lower rate, a longer p50 or p99, or errors of a new kind; 130 after Ctrl-C, which ends the
-load and shows what was measured.
+A latency is the time from a request to its reply. Half of the replies came
+within p50, 99 of 100 within p99: that is what clients meet when they are
+lucky as often as not, and when they are unlucky.
+
+With --ramp the clients do not all come at once, which few servers take. With
+--warm-up the first seconds are not measured: make it as long as the ramp, or
+the figures hold seconds with fewer clients.
+
+On a machine that does other things, too, two runs of the same load differ by
+more than 10 %. So --compare calls only worse what is so by 25 % or more: see
+--worse-by, and measure for longer before you make it small.
+
+The exit status is
+    0    if all went well,
+    1    if the server cannot be reached, every request failed, a package is
+         missing, a file cannot be written, or the load itself failed,
+    2    if the words here make no sense, or the earlier measurement cannot be
+         compared,
+    3    if it is worse than the earlier one: a lower rate, a longer p50 or
+         p99, more failed requests of a hundred, or errors of a new kind,
+    130  after Ctrl-C, which ends the load and shows what was measured.
 """
 
 from __future__ import annotations
@@ -25,7 +46,6 @@ from __future__ import annotations
 import argparse
 import importlib.util
 import json
-import re
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,12 +61,12 @@ if TYPE_CHECKING:
     from .._load.fleet import Outcome
     from .._load.plan import Plan
     from .load_comparison import Comparison
-    from .load_results import Result
+    from .load_results import Files, Result
     from .load_screen import LoadScreen
 
-_MOST_CLIENTS, _MOST_PROCESSES = 100_000, 64
-_MOST_RATE, _MOST_PERCENT = 1e6, 1e6
-_NUMBER = re.compile(r"[0-9]*\.?[0-9]+|[0-9]+\.", re.ASCII)
+_MOST_PERCENT = 1e6
+_LONGEST_WAIT = 86_400.0  # seconds
+_WORSE_BY = 25.0  # percent; on a shared machine the same load twice may differ by more than 10
 _FAILED, _USAGE, _WORSE = 1, 2, 3
 _PACKAGES = {"hdrh": "hdrhistogram", "matplotlib": "matplotlib", "rich": "rich"}
 
@@ -69,9 +89,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_load(add: Any) -> None:
     add("--clients", type=_clients, default=1, metavar="N", help="how many at once; default: 1")
     add("--seconds", type=seconds, default=10.0, metavar="S", help="for how long; default: 10")
-    add("--rate", type=_rate, metavar="R", help="requests/s of all clients together")
-    add("--ramp", type=_wait, default=0.0, metavar="S", help="over which the clients come")
-    add("--warm-up", type=_wait, default=0.0, metavar="S", help="before the figures count")
+    more = {"metavar": "S", "default": 0.0, "type": _wait}
+    add("--rate", type=_rate, metavar="R", help="requests/s of all clients; default: no schedule")
+    add("--ramp", help="over which the clients come, one by one; default: 0", **more)
+    add("--warm-up", help="before anything is measured; default: 0", **more)
     add(
         "--processes",
         type=_processes,
@@ -101,9 +122,9 @@ def _add_results(add: Any) -> None:
     add(
         "--worse-by",
         type=_percent,
-        default=10.0,
+        default=_WORSE_BY,
         metavar="PERCENT",
-        help="how much worse is too much; default: 10",
+        help=f"how much worse is too much; default: {_WORSE_BY:g}",
     )
 
 
@@ -115,19 +136,25 @@ def _count(text: str, most: int) -> int:
 
 
 def _clients(text: str) -> int:
-    return _count(text, _MOST_CLIENTS)
+    from .._load.plan import MOST_CLIENTS  # noqa: PLC0415  (here and below: send needs none of it)
+
+    return _count(text, MOST_CLIENTS)
 
 
 def _processes(text: str) -> int:
-    return _count(text, _MOST_PROCESSES)
+    from .._load.plan import MOST_PROCESSES  # noqa: PLC0415
+
+    return _count(text, MOST_PROCESSES)
 
 
 def _wait(text: str) -> float:
-    return 0.0 if _NUMBER.fullmatch(text) and not float(text) else seconds(text)
+    return _number(text, 0, _LONGEST_WAIT, "a number of seconds")
 
 
 def _rate(text: str) -> float:
-    return _number(text, 0.001, _MOST_RATE, "a number of requests/s")
+    from .._load.plan import LEAST_RATE, MOST_RATE  # noqa: PLC0415
+
+    return _number(text, LEAST_RATE, MOST_RATE, "a number of requests/s")
 
 
 def _percent(text: str) -> float:
@@ -135,7 +162,10 @@ def _percent(text: str) -> float:
 
 
 def _number(text: str, least: float, most: float, what: str) -> float:
-    number = float(text) if _NUMBER.fullmatch(text) else -1.0
+    try:
+        number = float(text) if text.isascii() and "_" not in text else -1.0
+    except ValueError:
+        number = -1.0
     if not least <= number <= most:
         raise argparse.ArgumentTypeError(f"{text!r} is not {what} from {least:g} to {most:.0f}")
     return number
@@ -143,22 +173,16 @@ def _number(text: str, least: float, most: float, what: str) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Put the load on the server; return the exit status."""
-    interrupts, stop = Interrupts(), threading.Event()
-
-    def note(signum: int, frame: Any) -> None:
-        interrupts.note(signum, frame)
-        stop.set()
-
-    with handling(note):
-        try:
-            _require_packages()
-            status = _perform(options, stop)
-        except BrokenPipeError:
-            raise
-        except (LabUtilsError, OSError) as error:
-            complain("load", error)
-            status = _USAGE if isinstance(error, (Unfit, MessageError)) else _FAILED
-        return interrupts.exit_status if interrupts.signum else status
+    interrupts = Interrupts()
+    try:
+        _require_packages()
+        status = _perform(options, interrupts)
+    except BrokenPipeError:
+        raise
+    except (LabUtilsError, OSError) as error:
+        complain("load", error)
+        status = _USAGE if isinstance(error, (Unfit, MessageError)) else _FAILED
+    return interrupts.exit_status if interrupts.signum else status
 
 
 def _require_packages() -> None:
@@ -169,21 +193,37 @@ def _require_packages() -> None:
         raise LabUtilsError(text)
 
 
-def _perform(options: argparse.Namespace, stop: threading.Event) -> int:
+def _perform(options: argparse.Namespace, interrupts: Interrupts) -> int:
     # Imported here because --help must not need all packages, nor send wait for them.
-    from .._load.fleet import run as run_fleet  # noqa: PLC0415
-    from .load_comparison import Comparison  # noqa: PLC0415
-    from .load_results import Files, Result, reach  # noqa: PLC0415
-    from .load_screen import make_screen  # noqa: PLC0415
+    from .load_results import Files, reach  # noqa: PLC0415
 
     plan = _plan(options)
     files = Files(options.output, options.json)
     earlier = None if options.compare is None else _earlier(options.compare, plan)
     reach(plan)
+    stop = threading.Event()
+
+    def note(signum: int, frame: Any) -> None:
+        interrupts.note(signum, frame)
+        stop.set()
+
+    # Until here nothing is lost if a signal ends the program where it stands, and at once.
+    with handling(note):
+        return _measure(plan, files, stop, earlier, options.worse_by)
+
+
+def _measure(
+    plan: Plan, files: Files, stop: threading.Event, earlier: Result | None, worse_by: float
+) -> int:
+    from .._load.fleet import run as run_fleet  # noqa: PLC0415
+    from .load_comparison import Comparison  # noqa: PLC0415
+    from .load_results import Result  # noqa: PLC0415
+    from .load_screen import make_screen  # noqa: PLC0415
+
     with make_screen(plan) as screen:
         outcome = run_fleet(plan, screen.show, stop)
     result = Result.of(outcome)
-    comparison = None if earlier is None else Comparison(earlier, result, options.worse_by)
+    comparison = None if earlier is None else Comparison(earlier, result, worse_by)
     _tell(screen, result, comparison)
     for path in files.write(result, comparison):
         screen.say(f"written: {path}")
@@ -240,12 +280,13 @@ def _is_notification(text: str) -> bool:
 
 
 def _earlier(path: Path, plan: Plan) -> Result:
-    from .load_comparison import require_same  # noqa: PLC0415
+    from .load_comparison import require_replies, require_same  # noqa: PLC0415
     from .load_results import read  # noqa: PLC0415
 
     try:
         earlier = read(path)
         require_same(earlier.outcome.plan, plan, str(path))
+        require_replies(earlier, str(path))
     except LabUtilsError as error:
         raise Unfit(str(error)) from error
     return earlier

@@ -13,12 +13,18 @@ from .reaching import harmless
 
 _MUST_AGREE = ("request", "clients", "rate", "ramp", "reconnect", "terminated", "ok")
 _MAY_DIFFER = ("host", "port", "seconds", "warm_up", "processes", "timeout")
-_JUDGED = {"requests_per_s": -1, "p50_ms": 1, "p99_ms": 1}  # 1: more is worse; -1: less is
-_SHOWN = ("requests_per_s", "min_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms", "errors")
+_JUDGED = {
+    "requests_per_s": -1,
+    "p50_ms": 1,
+    "p99_ms": 1,
+    "failed_percent": 1,
+}  # 1: more is worse; -1: less is
+_TIMES = ("min_ms", "p50_ms", "p90_ms", "p99_ms", "p999_ms", "max_ms")
+_SHOWN = ("requests_per_s", *_TIMES, "errors", "failed_percent")
 _NAMES = {
     "requests_per_s": "requests/s",
     "p999_ms": "p99.9 (ms)",
-    "errors": "errors",
+    "failed_percent": "failed (%)",
 }
 
 
@@ -57,6 +63,16 @@ def require_same(earlier: Plan, plan: Plan, path: str) -> None:
     ]
     if differences:
         raise LabUtilsError(f"{path} is of another load: {'; '.join(differences)}")
+
+
+def require_replies(earlier: Result, path: str) -> None:
+    """Make sure that there is something to compare with.
+
+    Raises:
+        LabUtilsError: No good reply was measured.
+    """
+    if not earlier.outcome.tally.timed:
+        raise LabUtilsError(f"{path} has no good reply to compare with: measure it again")
 
 
 def _value(plan: Plan, name: str) -> str:

@@ -50,7 +50,7 @@ def page(result: Result, comparison: Comparison | None) -> str:
         comparison: With what came of an earlier one; None: there is none.
     """
     outcome = result.outcome
-    title = f"Load on {outcome.plan.host}:{outcome.plan.port}"
+    title = f"Load on {outcome.plan.where}"
     parts = [
         *_head(title, result),
         *_tiles(result),
@@ -127,7 +127,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
 
 
 def _drawings(outcome: Outcome, comparison: Comparison | None) -> Iterator[str]:
-    if not outcome.tally.requests:
+    if not outcome.tally.timed:
         return
     earlier = None if comparison is None else comparison.earlier.outcome
     for title, svg in plots(outcome, earlier):
@@ -152,7 +152,7 @@ def _facts(result: Result) -> list[tuple[str, ...]]:
         ("clients, processes", f"{plan.clients}, {plan.processes}"),
         ("ramp, warm-up, timeout", f"{plan.ramp:g} s, {plan.warm_up:g} s, {plan.timeout:g} s"),
         ("received", f"{tally.bytes_in:,} bytes"),
-        ("busiest process of the load", f"{result.outcome.busiest:.0%}, {cost:.0f} us per request"),
+        ("the load itself was busy", f"{result.outcome.busiest:.0%}, {cost:.0f} us per request"),
         ("replies after the end", f"{tally.late:,}"),
         *result.machine.items(),
     ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from .._load.fleet import Outcome
-from .._load.tally import Tally
+from .._load.tally import Second, Tally
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,8 +113,8 @@ def _curve(tally: Tally) -> Pairs:
     points, seen = [(1.0, tally.least * 1e3)], 0
     for latency, times in tally.distribution():
         seen += times
-        left = tally.requests - seen
-        points.append((tally.requests / left if left else tally.requests, latency * 1e3))
+        left = tally.timed - seen
+        points.append((tally.timed / left if left else tally.timed, latency * 1e3))
     return _thinned(points)
 
 
@@ -160,12 +160,23 @@ def _draw_rates(axes: Axes, outcome: Outcome, earlier: Outcome | None) -> None:
     axes.set_xlim(0, outcome.tally.seconds)
 
 
-def _bins(tally: Tally) -> list[Any]:
-    """Return the time line, of not too many points."""
-    return _thinned(tally.timeline)
+def _bins(tally: Tally) -> list[Second]:
+    """Return the time line, of not too many points: some seconds are taken together."""
+    step = max(1, -(-len(tally.timeline) // _MOST_POINTS))
+    return [
+        _together(tally.timeline[first : first + step])
+        for first in range(0, len(tally.timeline), step)
+    ]
 
 
-def _thinned(points: list[Any]) -> list[Any]:
+def _together(seconds: list[Second]) -> Second:
+    whole = Second(seconds[0].second, 0.0)
+    for second in seconds:
+        whole.extend(second)
+    return whole
+
+
+def _thinned(points: Pairs) -> Pairs:
     step = -(-len(points) // _MOST_POINTS)
     return (
         points if step <= 1 else [*itertools.islice(points, 0, len(points) - 1, step), points[-1]]

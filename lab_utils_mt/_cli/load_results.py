@@ -56,6 +56,7 @@ class Result:
         """Return the figures by name; times in ms."""
         tally = self.outcome.tally
         found = {"requests_per_s": tally.requests_per_second, "errors": float(tally.failed)}
+        found["failed_percent"] = 100 * tally.failed / max(1, tally.requests + tally.failed)
         found["min_ms"] = tally.least * 1e3
         for percent, value in tally.percentiles(PERCENTS).items():
             found[f"p{percent:g}_ms".replace(".", "")] = value * 1e3
@@ -136,7 +137,7 @@ def reach(plan: Plan) -> None:
             probe.connect(address.place)
         except OSError as error:
             why = error.strerror or str(error)
-            text = f"cannot reach a server at {plan.host}:{plan.port}: {why}"
+            text = f"cannot reach a server at {plan.where}: {why}"
             raise LabUtilsError(text) from error
 
 

@@ -111,8 +111,7 @@ class LiveLoadScreen(LoadScreen):
 
 
 def _opening(plan: Plan) -> Iterable[str]:
-    where = f"[{plan.host}]" if ":" in plan.host else plan.host
-    yield f"load on {where}:{plan.port}: {sent(plan)}"
+    yield f"load on {plan.where}: {sent(plan)}"
     yield described(plan)
 
 

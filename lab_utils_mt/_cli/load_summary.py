@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from .._load.fleet import Outcome
+from .._load.fleet import Outcome, usable_processors
 from .._load.plan import Plan
 from .._load.tally import Tally
 from .load_results import PERCENTS, Result
@@ -15,7 +15,7 @@ Line = tuple[str, str]
 """A line and its style, as rich names it."""
 
 GOOD, BAD, NOTE, PLAIN = "green", "bold red", "yellow", ""
-_ENOUGH_SENT = 0.99
+_ENOUGH_SENT = 0.999
 _LARGE = 1000
 _FEW = 100  # requests/s
 _WIDTH = 40  # characters of the longest bar
@@ -27,7 +27,8 @@ HINTS = {
     "server full": "the server takes no more clients: raise its max_clients, or use fewer",
     "closed": "a server that answers one request per connection needs --reconnect",
     "cut off": "a server that ends a reply by closing needs --reconnect",
-    "surplus": "a server that sends more than one line per reply, and closes, needs --reconnect",
+    "surplus": "a server that sends several lines per reply, and closes, needs --reconnect;"
+    " what is measured then is the time to the first line",
     "too many open files": "use more --processes, or raise the limit of open files (ulimit -n)",
     "no free local port": "each closed connection keeps its port for a while: use fewer --clients",
     "reset": "a server whose backlog is full resets connections: try --ramp",
@@ -84,7 +85,7 @@ def summary(result: Result) -> Iterator[Line]:
     good = GOOD if tally.requests and not tally.errors else PLAIN
     yield f"{tally.requests:,} good replies, {per_second(tally)} requests/s", good
     yield from _errors(tally)
-    if tally.requests:
+    if tally.timed:
         yield from _latencies(tally)
     for text in warnings(outcome):
         yield f"note: {text}", NOTE
@@ -123,7 +124,7 @@ def _histogram(tally: Tally) -> Iterator[Line]:
     yield "up to ms      replies", "bold"
     for limit, times in rows:
         bar = "#" * math.ceil(_WIDTH * times / most) if times else ""
-        share = 100 * times / tally.requests
+        share = 100 * times / tally.timed
         yield f"{ms(limit):>8} {times:>12,} {share:5.1f} %  {bar}".rstrip(), PLAIN
 
 
@@ -153,17 +154,34 @@ def _limits(tally: Tally) -> Iterator[float]:
 
 def warnings(outcome: Outcome) -> Iterator[str]:
     """Yield what should be known before the figures are believed."""
-    plan, tally, reached = outcome.plan, outcome.tally, outcome.reached
+    plan, tally = outcome.plan, outcome.tally
     if outcome.is_limited:
         yield (
-            f"a process of the load worked {outcome.busiest:.0%} of the time: it may have been the"
-            f" limit, not the server; try --processes {min(2 * plan.processes, plan.clients)}"
+            f"the load itself was busy for {outcome.busiest:.0%} of the time: it may have been the"
+            f" limit, not the server{_more_processes(plan)}"
         )
-    if reached is not None and reached < _ENOUGH_SENT:
+    yield from _not_sent(outcome)
+    if plan.ramp > plan.warm_up:
         yield (
-            f"the rate was not reached: {tally.unsent:,} of {plan.scheduled:,.0f} requests were"
-            " not sent in time, because their clients still waited, or had no connection; the"
-            " figures lack them, and look better than what was asked for"
+            f"the clients came over {plan.ramp:g} s, and it was measured after {plan.warm_up:g} s:"
+            " the figures have seconds with fewer clients in them; make --warm-up as long as --ramp"
         )
     if tally.late and tally.late * 10 > tally.requests and tally.requests > plan.clients:
         yield f"{tally.late:,} replies came after the end: measure for longer"
+
+
+def _more_processes(plan: Plan) -> str:
+    more = min(2 * plan.processes, plan.clients, usable_processors())
+    return f"; try --processes {more}" if more > plan.processes else ""
+
+
+def _not_sent(outcome: Outcome) -> Iterator[str]:
+    unsent, reached = outcome.tally.unsent, outcome.reached
+    if not unsent or (reached is not None and reached > _ENOUGH_SENT):
+        return
+    whole = "" if reached is None else f" of {outcome.plan.scheduled:,.0f}"
+    yield (
+        f"the rate was not reached: {unsent:,}{whole} requests were"
+        " not sent in time, because their clients still waited, or had no connection; the"
+        " figures lack them, and look better than what was asked for"
+    )

@@ -22,6 +22,7 @@ from .sharing import Address, Load
 from .tally import Second, Tally
 
 _LOOK = NANOSECONDS // 10  # how often is looked for replies that take too long, and for the stop
+_PATIENCE = NANOSECONDS  # for what was sent, if the load is ended early
 
 
 def drive(
@@ -36,7 +37,7 @@ def drive(
     Args:
         plan: The load; its number of processes counts only for ``process``.
         on_second: Called with each second that is over, also while the clients warm up.
-        stop: Ends the load early, within 0.1 s, once it is set.
+        stop: Ends the load early once it is set; what was sent is waited for, but only for 1 s.
         process: Which share of the clients is meant, of as many as there are processes; None: all.
 
     Raises:
@@ -93,7 +94,7 @@ class _Driver:
         self._end = begin + round(plan.seconds * NANOSECONDS)
         self._ledger = Ledger(begin, self._end, on_second)
         self._load = Load(plan, address, self._poller, self._ledger)
-        self._load.end = self._end
+        self._load.begin, self._load.end = begin, self._end
         self._links = [self._link(number, start) for number in numbers]
         self._next_look = start
 
@@ -112,7 +113,9 @@ class _Driver:
         try:
             self._measure()
             self._drain()
-            unsent = sum(link.missed for link in self._links) if self._ledger.is_whole else 0
+            for link in self._links:
+                link.give_up()
+            unsent = sum(link.missed for link in self._links)
         finally:
             for link in self._links:
                 link.close()
@@ -122,11 +125,14 @@ class _Driver:
     def _measure(self) -> None:
         while (now := time.perf_counter_ns()) < self._end:
             if now >= self._next_look and self._look(now):
+                self._load.end = now
+                self._ledger.stop(now)
                 return
             self._wake(now)
             if now >= self._ledger.next_second:
                 self._ledger.end_second(now)
             self._step(self._next_time(now) - now)
+        self._wake(self._end - 1)  # what is due at the very end is due
         self._ledger.end_second(now)
 
     def _drain(self) -> None:
@@ -137,7 +143,8 @@ class _Driver:
         for link in self._links:
             if not link.is_busy:
                 link.close()
-        while load.at_work and not self._stop.is_set():
+        patience = time.perf_counter_ns() + _PATIENCE
+        while load.at_work and not (self._stop.is_set() and time.perf_counter_ns() > patience):
             self._step(_LOOK)
             self._look(time.perf_counter_ns())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from .plan import Plan
 from .tally import Second, Tally
 
 ENOUGH = 0.5
-"""A process of the load that works longer than this part of the time may be the limit."""
+"""A load that works longer than this part of the time may itself be the limit."""
 
 _START = (
     "import sys; sys.path[:] = sys.argv[1:];"
@@ -55,7 +56,8 @@ class Outcome:
     Attributes:
         plan: The load.
         tally: What all clients saw.
-        busiest: The largest part of its time that a process of the load worked, 0 to 1.
+        busiest: The largest part of its time that a process of the load worked, or all of them
+            together of what the usable processors have; 0 to 1.
         was_interrupted: Whether somebody ended it early.
     """
 
@@ -252,9 +254,7 @@ class _Fleet:
         Raises:
             LabUtilsError: One of them failed.
         """
-        plan = self._plan
-        length = plan.warm_up + plan.seconds + plan.timeout
-        deadline = time.monotonic() + length + _GRACE
+        deadline = time.monotonic() + _longest(self._plan) + _GRACE
         while not (stop.is_set() or self._have_ended):
             news = self._hear()
             self._require_all()
@@ -289,11 +289,37 @@ class _Fleet:
     def outcome(self, was_interrupted: bool) -> Outcome:
         """Return what all saw."""
         tallies = [worker.tally for worker in self._workers if worker.tally is not None]
-        busiest = max((one.cpu_seconds / one.seconds for one in tallies if one.seconds), default=0)
+        shares = [one.cpu_seconds / one.seconds for one in tallies if one.seconds]
+        busiest = busy_part(shares, usable_processors())
         whole = Tally()
         for tally in tallies:
             whole.merge(tally)
         return Outcome(self._plan, whole, busiest, was_interrupted)
+
+
+def busy_part(shares: list[float], processors: int) -> float:
+    """Return how busy a load is, 0 to 1.
+
+    Args:
+        shares: The part of its time that each process works.
+        processors: How many they have together.
+    """
+    return max(*shares, sum(shares) / processors, 0.0) if shares else 0.0
+
+
+def usable_processors() -> int:
+    """Return on how many processors this program may run."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _longest(plan: Plan) -> float:
+    """Return for how many seconds a load may last.
+
+    A connection that is begun at the end may take one timeout, and its reply a second one.
+    """
+    return plan.warm_up + plan.seconds + 2 * plan.timeout
 
 
 def _require_time(deadline: float, what: str) -> None:

@@ -26,7 +26,8 @@ class Ledger:
         on_second: Called with each second that is over, also while the clients warm up.
 
     Attributes:
-        latencies: Those of good replies, in nanoseconds; whoever gets a reply appends.
+        latencies: Those of good replies, in nanoseconds; whoever gets a reply to a request that
+            began in the measurement, and during it, appends.
         bytes_in: Bytes received.
         next_second: When the running second ends.
     """
@@ -40,15 +41,31 @@ class Ledger:
         self._step = max(1, math.ceil((end - begin) / NANOSECONDS / _MOST_STEPS))
         self._tally = Tally()
         self._bytes_before, self._cpu_before = 0, time.process_time()
+        self._late: list[int] = []
         self._is_over = False
         self._second_began = now = time.perf_counter_ns()
         self._second = Second(-(-(now - begin) // NANOSECONDS) - 1 if now < begin else 0)
         self.next_second = self._end_of_second()
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether the measurement went on to its end."""
-        return self._is_over
+    def take_odd(self, began: int, now: int) -> None:
+        """Take a good reply to a request from before the measurement, or one that came after it.
+
+        It counts for as long as was waited within the measurement. Only a request that began
+        within it has a latency: the wait of others belongs to what came before.
+        """
+        if self._second.second < 0 and not self._is_over:
+            self.latencies.append(now - began)
+            return
+        within = (self._end if self._is_over else now) - max(began, self._begin)
+        self._tally.waited += max(0, within) / NANOSECONDS
+        if began >= self._begin:
+            self._late.append(now - began)
+            return
+        self._tally.requests += 1
+        if self._is_over:
+            self._tally.late += 1
+        else:
+            self._second.requests += 1
 
     def fail(self, kind: str, example: str) -> None:
         """Take a request that failed."""
@@ -62,10 +79,8 @@ class Ledger:
 
     def _fold(self) -> None:
         self._in_second.update([latency // 1000 for latency in self.latencies])
-        if self._is_over:
-            self._tally.late += len(self.latencies)
-        else:
-            self._second.requests += len(self.latencies)
+        self._second.requests += len(self.latencies)
+        self._tally.waited += sum(self.latencies) / NANOSECONDS
         self.latencies.clear()
 
     def end_second(self, now: int) -> None:
@@ -117,22 +132,23 @@ class Ledger:
         self._bytes_before, self._cpu_before = self.bytes_in, time.process_time()
 
     def _finish(self, now: int) -> None:
-        self._is_over = True
+        self._is_over, self._end = True, now
         if self._tally.timeline:
             self._second = self._tally.timeline[-1]  # where failures that come late belong
         self._tally.seconds = (now - self._begin) / NANOSECONDS
         self._tally.cpu_seconds = time.process_time() - self._cpu_before
 
+    def stop(self, now: int) -> None:
+        """End the measurement early."""
+        self._begin, self._end = min(self._begin, now), min(self._end, now)
+        self.end_second(now)
+
     def close(self, unsent: int) -> Tally:
-        """Return the whole measurement.
+        """Return the whole measurement, which is over.
 
         Args:
             unsent: How many scheduled requests were never sent.
         """
-        now = time.perf_counter_ns()
-        if not self._is_over:
-            self._begin, self._end = min(self._begin, now), min(self._end, now)
-            self.end_second(now)
         self._take_late()
         tally = self._tally
         for latency, times in self._counts.items():
@@ -141,6 +157,7 @@ class Ledger:
         return tally
 
     def _take_late(self) -> None:
-        self._fold()
-        self._second.add(self._in_second.items())
-        self._counts.update(self._in_second)
+        late = Counter([latency // 1000 for latency in self._late])
+        self._tally.late += len(self._late)
+        self._second.add(late.items())
+        self._counts.update(late)

@@ -6,20 +6,18 @@ is rare stands behind it.
 
 from __future__ import annotations
 
-import errno
 import os
 import socket
 import time
-from typing import Any
 
 from .ledger import NANOSECONDS
 from .sharing import Load
-from .stream import ReplyStream
+from .stream import MOST_REPLY, ReplyStream
 from .verdict import CLOSED, is_refusal, kind_of
 
-_SIZE, _BIG_SIZE = 16 * 1024, 256 * 1024  # bytes read at a time
+_SIZE, _BIG_SIZE = 16 * 1024, 256 * 1024  # bytes read at a time; the latter of long replies
+_TOO_LONG = f"a reply of more than {MOST_REPLY >> 20} MiB"
 _PAUSE = NANOSECONDS // 10  # before a connection is tried again that gave no reply
-_PENDING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, 10035}  # 10035: on Windows
 
 _clock = time.perf_counter_ns
 
@@ -58,6 +56,12 @@ class Link:
             what = "connection" if is_connecting else "reply"
             self._fail("timeout", f"no {what} within {self._load.plan.timeout:g} s")
 
+    def give_up(self) -> None:
+        """Count a request that has no reply when the load ends early."""
+        if self.is_busy:
+            waited = (_clock() - self._sent) / NANOSECONDS
+            self._fail("unanswered", f"no reply for {waited:.1f} s when the load was ended")
+
     def close(self) -> None:
         """Close the connection."""
         if self._socket is not None:
@@ -68,10 +72,10 @@ class Link:
 
     @property
     def missed(self) -> int:
-        """How many of its requests were due before the end, and not sent."""
+        """How many of its requests were due in the measurement, and not sent."""
         load = self._load
         first = self._due + (load.interval if self.is_busy else 0)
-        return max(0, -((first - load.end) // load.interval)) if load.interval else 0
+        return load.due(first, load.end) - load.due(first, min(load.begin, load.end))
 
     # --- connecting ------------------------------------------------------------------------------
 
@@ -87,12 +91,12 @@ class Link:
             self._fail(kind_of(error), str(error))
 
     def _open(self) -> None:
-        family, place = self._load.address
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        address = self._load.address
+        sock = socket.socket(address.family, socket.SOCK_STREAM)
         try:
             sock.setblocking(False)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            _connect(sock, place)
+            address.approach(sock)
         except OSError:
             sock.close()
             raise
@@ -184,7 +188,7 @@ class Link:
     def _on_reply(self) -> None:
         load = self._load
         try:
-            data = self._receive(_SIZE)
+            data = self._receive(_SIZE if self._stream is None else _BIG_SIZE)
         except OSError as error:
             self._receive_failed(error)
             return
@@ -200,11 +204,18 @@ class Link:
             and data.startswith(judge.good)
             and (judge.suspect is None or judge.suspect not in data)
         ):
-            self._latency(now - self._started)
+            self._count(now)
             self._has_answered = True
             self._go_on(now)
         else:
             self._take(data, now)
+
+    def _count(self, now: int) -> None:
+        load = self._load
+        if self._started < load.begin or load.is_closing:
+            load.ledger.take_odd(self._started, now)
+        else:
+            self._latency(now - self._started)
 
     def _go_on(self, now: int) -> None:
         """Go on after a reply."""
@@ -243,11 +254,13 @@ class Link:
             self._receive_failed(error)
             return False
         self._load.ledger.bytes_in += len(data)
-        if data:
-            self._feed(data)
-        else:
+        if not data:
             self._ended()
-        return bool(data)
+            return False
+        stream = self._feed(data)
+        if stream.is_too_long:
+            self._fail("too long", _TOO_LONG)
+        return not stream.is_too_long
 
     def _feed(self, data: bytes) -> ReplyStream:
         if self._stream is None:
@@ -270,8 +283,8 @@ class Link:
         stream = self._feed(data)
         reply = stream.next_reply()
         if reply is None:
-            if stream.is_endless:
-                self._fail("endless reply", "a line without an end")
+            if stream.is_too_long:
+                self._fail("too long", _TOO_LONG)
             elif stream.is_empty:
                 self._stream = None
         elif stream.has_surplus() and not self._load.plan.reconnect:
@@ -292,7 +305,7 @@ class Link:
             return
         complaint = self._load.judge.complaint(reply)
         if complaint is None:
-            self._latency(now - self._started)
+            self._count(now)
         elif is_refusal(complaint[0]):
             self._fail(*complaint)
             return
@@ -329,10 +342,4 @@ class Link:
             self._due += load.interval
         if not load.is_closing:
             pause = 0 if self._has_answered else _PAUSE
-            load.later(max(now + pause, self._due if load.plan.reconnect else 0), self)
-
-
-def _connect(sock: socket.socket, place: Any) -> None:
-    code = sock.connect_ex(place)
-    if code not in _PENDING:
-        raise OSError(code, os.strerror(code))
+            load.later(max(now + pause, self._due), self)

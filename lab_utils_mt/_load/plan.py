@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 from ..exceptions import LabUtilsError
 
 MOST_CLIENTS = 100_000
 MOST_PROCESSES = 64
-_MOST_RATE = 10_000_000.0
+LEAST_RATE, MOST_RATE = 0.001, 1_000_000.0
 _MOST_SECONDS = 7 * 86_400.0
 _MOST_PORT = 65_535
 
@@ -41,7 +42,8 @@ class Plan:
         rate: Requests/s of all clients together, whether or not the server keeps up: each client
             has a schedule of its own, and a latency counts from the scheduled time. None: each
             client sends again as soon as it has its reply.
-        ramp: Seconds over which the clients come, evenly; they are measured, too.
+        ramp: Seconds over which the clients come, evenly; those after the warm-up are measured,
+            too.
         warm_up: Seconds before the measurement, from the first client on.
         processes: How many processes share the clients.
         reconnect: Whether each request gets a new connection; a latency counts from its start.
@@ -76,11 +78,33 @@ class Plan:
         for name, (least, most) in _NUMBERS.items():
             _check(name, getattr(self, name), least, most)
         if self.rate is not None:
-            _check("rate", self.rate, 1e-3, _MOST_RATE)
+            _check("rate", self.rate, LEAST_RATE, MOST_RATE)
         _check_request(self)
         if self.processes > self.clients:
             text = f"{self.processes} processes for {self.clients} clients: some have nothing to do"
             raise LabUtilsError(text)
+        if self.ramp and self.ramp >= self.warm_up + self.seconds:
+            text = f"a ramp of {self.ramp:g} s is not over before the end: measure for longer"
+            raise LabUtilsError(text)
+        if self.rate is not None and not self._is_anything_due(self.clients / self.rate):
+            text = f"at a rate of {self.rate:g}/s nothing is due while it is measured"
+            raise LabUtilsError(f"{text}: measure for longer")
+
+    def _is_anything_due(self, interval: float) -> bool:
+        begin, end = self.warm_up, self.warm_up + self.seconds
+        firsts = (
+            self.comes_after(one) + interval * one / self.clients for one in range(self.clients)
+        )
+        return any(
+            max(0, math.ceil((end - first) / interval))
+            > max(0, math.ceil((begin - first) / interval))
+            for first in firsts
+        )
+
+    @property
+    def where(self) -> str:
+        """The address of the server, as it is written."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def as_json(self) -> dict[str, Any]:
         """Return what :meth:`from_json` reads: text, numbers, truth values, None."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import heapq
+import os
+import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,11 +18,24 @@ if TYPE_CHECKING:
     from .link import Link
 
 
+_PENDING = {0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN, 10035}  # 10035: on Windows
+
+
 class Address(NamedTuple):
     """Where the connections go."""
 
     family: int
     place: Any
+
+    def approach(self, sock: socket.socket) -> None:
+        """Begin to connect a socket that does not block.
+
+        Raises:
+            OSError: It has failed already.
+        """
+        code = sock.connect_ex(self.place)
+        if code not in _PENDING:
+            raise OSError(code, os.strerror(code))
 
 
 class Load:
@@ -30,7 +46,8 @@ class Load:
         waiting: The clients that have something to do later: when, number, client.
         is_closing: Whether nothing more is to be sent.
         at_work: How many clients wait for a connection or a reply.
-        unsent: How many scheduled requests were never sent.
+        begin: When the measurement begins: see time.perf_counter_ns().
+        end: When nothing more is due.
     """
 
     def __init__(self, plan: Plan, address: Address, poller: Poller, ledger: Ledger) -> None:
@@ -42,8 +59,12 @@ class Load:
         self.handlers: dict[int, Callable[[], None]] = {}
         self.waiting: list[tuple[int, int, Link]] = []
         self.is_closing = False
-        self.at_work = self.unsent = 0
-        self.end = 0
+        self.at_work = 0
+        self.begin = self.end = 0
+
+    def due(self, first: int, end: int) -> int:
+        """Return how many requests of a schedule that begins at ``first`` are due by ``end``."""
+        return max(0, -((first - end) // self.interval)) if self.interval else 0
 
     def later(self, when: int, link: Link) -> None:
         """Let a client go on at that time."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from .._wire.replies import ReplyReader
 
-_MOST_LINE = 64 * 1024 * 1024  # bytes; a longer line without an end is a fault of the server
+MOST_REPLY = 64 * 1024 * 1024
+"""Bytes that a reply may have; more would fill the memory of the load."""
 
 
 class ReplyStream:
@@ -40,9 +41,9 @@ class ReplyStream:
         return not self._reader.size
 
     @property
-    def is_endless(self) -> bool:
-        """Whether a line has become too long."""
-        return self._reader.size > _MOST_LINE and not self._reader.is_cut_block
+    def is_too_long(self) -> bool:
+        """Whether so much has come that it is no reply any more."""
+        return self._reader.size > MOST_REPLY
 
     @property
     def is_cut_block(self) -> bool:

@@ -132,7 +132,7 @@ class Second:
         numbers = map(int, (second, requests, errors, worst))
         second, requests, errors, worst = numbers
         pairs = {int(latency): int(times) for latency, times in counts}
-        return cls(second, float(seconds), requests, errors, worst, Counter(pairs))
+        return cls(second, _finite(seconds), requests, errors, worst, Counter(pairs))
 
 
 @dataclass
@@ -141,7 +141,8 @@ class Tally:
 
     Attributes:
         histogram: The latencies of good replies, in microseconds.
-        requests: How many good replies came.
+        requests: How many good replies came. Those to requests from before the measurement have
+            no latency; ``timed`` is how many have one.
         late: How many of them came after the measurement, to requests sent in it: they count as
             latencies, not in the rate.
         unsent: How many requests were scheduled in the measurement, and not sent, because their
@@ -149,6 +150,7 @@ class Tally:
         errors: How many requests failed, by kind.
         first_errors: One example of each kind.
         bytes_in: Bytes received.
+        waited: Seconds within the measurement that clients waited for good replies, all together.
         seconds: How long the measurement was.
         cpu_seconds: The processor time that the load itself took.
         timeline: Second by second; if there are more than 3600 of them, some are taken together.
@@ -161,6 +163,7 @@ class Tally:
     errors: Counter[str] = field(default_factory=Counter)
     first_errors: dict[str, str] = field(default_factory=dict)
     bytes_in: int = 0
+    waited: float = 0.0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     timeline: list[Second] = field(default_factory=list)
@@ -178,7 +181,7 @@ class Tally:
     def merge(self, other: Tally) -> None:
         """Take what another process saw at the same time."""
         self.histogram.add(other.histogram)
-        for name in ("requests", "late", "unsent", "bytes_in", "cpu_seconds"):
+        for name in ("requests", "late", "unsent", "bytes_in", "waited", "cpu_seconds"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.errors.update(other.errors)
         self.first_errors = other.first_errors | self.first_errors
@@ -195,7 +198,7 @@ class Tally:
     def percentiles(self, percents: Iterable[float]) -> dict[float, float]:
         """Return several of them at once, which is faster."""
         wanted = list(percents)
-        if not self.histogram.get_total_count():
+        if not self.timed:
             return dict.fromkeys(wanted, 0.0)
         found, most = {}, self.histogram.get_max_value()
         for percent, value in _values(self.histogram, wanted).items():
@@ -207,14 +210,19 @@ class Tally:
         return [(us / _MICROSECONDS, times) for us, times in _distribution(self.histogram)]
 
     @property
+    def timed(self) -> int:
+        """How many good replies have a latency."""
+        return int(self.histogram.get_total_count())
+
+    @property
     def least(self) -> float:
         """The shortest latency in seconds; 0 if there is none."""
-        return float(self.histogram.get_min_value()) / _MICROSECONDS if self.requests else 0.0
+        return float(self.histogram.get_min_value()) / _MICROSECONDS if self.timed else 0.0
 
     @property
     def most(self) -> float:
         """The longest latency in seconds; 0 if there is none."""
-        return float(self.histogram.get_max_value()) / _MICROSECONDS if self.requests else 0.0
+        return float(self.histogram.get_max_value()) / _MICROSECONDS if self.timed else 0.0
 
     @property
     def requests_per_second(self) -> float:
@@ -236,6 +244,7 @@ class Tally:
             "errors": dict(self.errors),
             "first_errors": self.first_errors,
             "bytes_in": self.bytes_in,
+            "waited": self.waited,
             "seconds": self.seconds,
             "cpu_seconds": self.cpu_seconds,
             "timeline": [second.as_json() for second in self.timeline],
@@ -253,14 +262,21 @@ class Tally:
             tally.histogram.decode_and_add(values["histogram"])
             for name in ("requests", "late", "unsent", "bytes_in"):
                 setattr(tally, name, int(values[name]))
-            for name in ("seconds", "cpu_seconds"):
-                setattr(tally, name, float(values[name]))
+            for name in ("waited", "seconds", "cpu_seconds"):
+                setattr(tally, name, _finite(values[name]))
             tally.errors.update({str(kind): int(n) for kind, n in values["errors"].items()})
             tally.first_errors = {str(k): str(text) for k, text in values["first_errors"].items()}
             tally.timeline = [Second.from_json(second) for second in values["timeline"]]
         except _UNREADABLE as error:
             raise LabUtilsError(f"this is no tally of a load: {error!r}") from error
         return tally
+
+
+def _finite(value: Any) -> float:
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(f"{number} is no number of seconds")
+    return number
 
 
 def _values(histogram: HdrHistogram, percents: Iterable[float]) -> dict[float, int]:

@@ -17,7 +17,6 @@ from typing import Any
 from ..exceptions import LabUtilsError
 from .driver import drive
 from .plan import Plan
-from .tally import Second
 
 _INPUT = 0
 _SIZE = 64 * 1024
@@ -49,12 +48,8 @@ def _work(plan: Plan, process: int, lines: _Lines) -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    tally = drive(plan, lambda second: _tell(second=_known(second)), stop, process=process)
+    tally = drive(plan, lambda second: _tell(second=second.as_json()), stop, process=process)
     _tell(tally=tally.to_json())
-
-
-def _known(second: Second) -> Any:
-    return second.as_json()
 
 
 def _tell(**news: Any) -> None:

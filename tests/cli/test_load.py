@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
+import copy
+import dataclasses
 import json
 import os
 import signal
@@ -10,16 +13,23 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from daemons import Stage, serving, wait_until
 from talkative import TIMEOUT, environment, terminal
 from test_command_line import run
 
-from lab_utils_mt._cli import load
-from lab_utils_mt._cli.load_results import read
+from lab_utils_mt._cli import load, load_plots, load_summary
+from lab_utils_mt._cli.load_comparison import Comparison
+from lab_utils_mt._cli.load_page import page
+from lab_utils_mt._cli.load_results import Result, read
+from lab_utils_mt._load.fleet import Outcome
+from lab_utils_mt._load.plan import Plan
+from lab_utils_mt._load.tally import Second, Tally
 
 HOSTILE = b"Error! <script>alert('x')</script>&\x1b[31m\n"
 
@@ -309,6 +319,107 @@ def _good_then_bad(listener: socket.socket) -> None:
                 client.sendall(b"Error! bad\n" if number % 2 else b"hello\n")
 
 
+def test_more_failed_requests_are_worse(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Of a hundred, and also if some failed before."""
+    path = tmp_path / "a.json"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_good_then_bad, args=(listener,))
+        thread.start()
+        measure(capsys, listener.getsockname()[1], "--json", str(path))
+        thread.join()
+    bad = read(path)
+    few = copy.deepcopy(bad)
+    few.outcome.tally.errors = Counter({"Error! reply": few.outcome.tally.requests // 10})
+    worse = Comparison(few, bad, 25.0).worse
+    assert [text for text in worse if text.startswith("failed (%): 5.")] == worse != []
+    assert Comparison(bad, bad, 0.0).worse == []
+    assert Comparison(bad, few, 0.0).worse == []
+
+
+def test_nothing_can_be_compared_with_no_reply(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Exit status 2, before anything is sent."""
+    path = str(tmp_path / "a.json")
+    with replying(b"Error! no\n") as port:
+        assert measure(capsys, port, "--json", path)[0] == 1
+    status, output, errors = measure(capsys, 1, "--compare", path)
+    assert (status, output) == (2, "")
+    assert errors == f"load: {path} has no good reply to compare with: measure it again\n"
+
+
+def test_how_much_worse_is_too_much(capsys: pytest.CaptureFixture[str]) -> None:
+    """The help and the options agree."""
+    parser = argparse.ArgumentParser()
+    load.add_arguments(parser)
+    assert parser.parse_args([":1", "ping"]).worse_by == 25.0
+    _, output, _ = run(capsys, "load", "--help")
+    assert "how much worse is too much; default: 25\n" in output
+    assert "by 25 % or more" in output
+
+
+def test_the_help_fits_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 80 columns; and it explains its words."""
+    monkeypatch.setenv("COLUMNS", "80")
+    _, output, _ = run(capsys, "load", "--help")
+    assert max(map(len, output.splitlines())) <= 79
+    for text in (
+        "99 of 100 within p99",
+        "With --ramp",
+        "a file cannot be written",
+        "more than 10 %",
+    ):
+        assert text in output
+
+
+def outcome(tally: Tally, busiest: float = 0.1, **plan: Any) -> Outcome:
+    """Return what came of a load on nothing."""
+    return Outcome(Plan("127.0.0.1", 9, b"ping\n", **plan), tally, busiest)
+
+
+def test_what_should_be_known_of_the_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And only that."""
+    limited = outcome(Tally(), 0.7, clients=16, processes=4)
+    monkeypatch.setattr(load_summary, "usable_processors", lambda: 4)
+    assert "--processes" not in "".join(load_summary.warnings(limited))
+    monkeypatch.setattr(load_summary, "usable_processors", lambda: 6)
+    assert "try --processes 6" in "".join(load_summary.warnings(limited))
+    assert "--processes" not in "".join(load_summary.warnings(outcome(Tally(), 0.7)))
+
+    assert list(load_summary.warnings(outcome(Tally(unsent=0), rate=100.0))) == []
+    (text,) = load_summary.warnings(outcome(Tally(unsent=1), rate=100.0))
+    assert "1 of 1,000 requests were not sent in time" in text
+    assert list(load_summary.warnings(outcome(Tally(unsent=1), rate=200.0))) == []
+    ended = dataclasses.replace(outcome(Tally(unsent=1), rate=200.0), was_interrupted=True)
+    assert "1 requests were not sent" in "".join(load_summary.warnings(ended))
+
+    assert list(load_summary.warnings(outcome(Tally(), ramp=2.0, warm_up=2.0))) == []
+    assert "the clients came over 2 s" in "".join(load_summary.warnings(outcome(Tally(), ramp=2.0)))
+    assert "to the first line" in load_summary.HINTS["surplus"]
+
+
+def test_a_long_time_line_is_drawn_whole() -> None:
+    """Seconds are taken together, none is left out."""
+    tally = Tally(timeline=[Second(number, 1.0, 100, 0, 10) for number in range(1801)])
+    tally.timeline[1000] = Second(1000, 1.0, 0, 50, 900_000)
+    bins = load_plots._bins(tally)
+    assert len(bins) <= 600
+    assert max(one.worst for one in bins) == 900_000
+    assert sum(one.errors for one in bins) == 50
+    assert sum(one.requests for one in bins) == 180_000
+    assert sum(one.seconds for one in bins) == pytest.approx(1801)
+    assert load_plots._bins(Tally()) == []
+
+
+def test_a_load_whose_replies_have_no_latency_is_told(tmp_path: Path) -> None:
+    """All began before the measurement."""
+    result = Result.of(outcome(Tally(requests=2, seconds=1.0)))
+    assert "2 good replies, 2.0 requests/s" in [text for text, _ in load_summary.summary(result)]
+    assert "2.0</b>requests/s" in page(result, None)
+
+
 def test_the_figures_can_be_read_by_others(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -376,6 +487,39 @@ def start(stage: Stage, folder: Path, *words: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_first_connection_at_once(tmp_path: Path, signum: signal.Signals) -> None:
+    """It waits for a server that takes no more connections."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(4):
+            full = stack.enter_context(socket.socket())
+            full.setblocking(False)
+            full.connect_ex(listener.getsockname())
+        words = ("load", f"127.0.0.1:{listener.getsockname()[1]}", "echo", "--timeout", "600")
+        program = stack.enter_context(
+            subprocess.Popen(
+                [sys.executable, "-m", "lab_utils_mt", *words],
+                env=environment(tmp_path),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        )
+        wait_until(lambda: _is_connecting(listener.getsockname()[1], program.pid))
+        program.send_signal(signum)
+        output, errors = program.communicate(timeout=TIMEOUT)
+    assert program.returncode == (130 if signum == signal.SIGINT else -signum)
+    assert (output, errors) == ("", "")
+
+
+def _is_connecting(port: int, pid: int) -> bool:
+    own = psutil.Process(pid).net_connections("tcp")
+    return any(one.status == "SYN_SENT" and one.raddr[1] == port for one in own)
 
 
 def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:

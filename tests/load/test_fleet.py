@@ -82,4 +82,14 @@ def test_when_the_load_may_be_the_limit() -> None:
     plan = Plan("127.0.0.1", 9, REQUEST, rate=10.0)
     assert Outcome(plan, Tally(), 0.6).is_limited
     assert not Outcome(plan, Tally(), 0.4).is_limited
+    assert fleet.busy_part([0.13] * 8, 2) > fleet.ENOUGH > fleet.busy_part([0.13] * 8, 8)
+    assert fleet.busy_part([0.6, 0.1], 8) == 0.6
+    assert fleet.busy_part([], 2) == 0
+    assert fleet.usable_processors() >= 1
     assert Outcome(plan, Tally(unsent=25), 0.4).reached == pytest.approx(0.75)
+
+
+def test_how_long_a_load_may_last() -> None:
+    """One timeout for the last connection, and one more for its reply."""
+    plan = Plan("127.0.0.1", 9, REQUEST, seconds=5.0, warm_up=2.0, timeout=30.0)
+    assert fleet._longest(plan) == 67.0

@@ -36,6 +36,9 @@ def test_a_plan_travels_as_json(request: bytes, reconnect: bool) -> None:
         ({"rate": -1.0}, "rate"),
         ({"ramp": -1.0}, "ramp"),
         ({"timeout": 0.0}, "timeout"),
+        ({"ramp": 10.0}, "a ramp of 10 s is not over before the end"),
+        ({"ramp": 12.0, "warm_up": 2.0}, "a ramp of 12 s is not over"),
+        ({"rate": 0.1, "warm_up": 1.0, "seconds": 2.0}, "at a rate of 0.1/s nothing is due"),
         ({"request": b"\n"}, "empty"),
         ({"request": b"ping"}, "not one line"),
         ({"request": b"a\nb\n"}, "not one line"),
@@ -75,5 +78,19 @@ def test_how_many_requests_are_meant() -> None:
     assert PLAN.scheduled is None
     plan = dataclasses.replace(PLAN, clients=2, rate=10.0, seconds=4.0)
     assert plan.scheduled == pytest.approx(40)
-    assert dataclasses.replace(plan, ramp=4.0).scheduled == pytest.approx(30)
+    assert dataclasses.replace(plan, ramp=2.0).scheduled == pytest.approx(35)
     assert dataclasses.replace(plan, ramp=4.0, warm_up=4.0).scheduled == pytest.approx(40)
+
+
+def test_a_rate_at_which_something_is_due() -> None:
+    """The first request of a client is due when it comes, the next an interval later."""
+    slow = dataclasses.replace(PLAN, rate=0.1, seconds=2.0)
+    assert slow.scheduled == pytest.approx(0.2)
+    assert dataclasses.replace(slow, warm_up=9.0).rate == 0.1
+    assert dataclasses.replace(slow, warm_up=9.0, clients=2).rate == 0.1
+
+
+def test_an_address_as_it_is_written() -> None:
+    """One of IPv6 in brackets."""
+    assert PLAN.where == "lab-pc:1507"
+    assert dataclasses.replace(PLAN, host="::1").where == "[::1]:1507"
