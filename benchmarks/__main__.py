@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import difflib
+import math
+import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.house import question
@@ -60,10 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(kind: type[int] | type[float]) -> object:
+def _positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     def positive(text: str) -> float:
         value = kind(text)
-        if value <= 0:
+        if not 0 < value < math.inf:
             raise ValueError
         return value
 
@@ -73,6 +75,8 @@ def _positive(kind: type[int] | type[float]) -> object:
 
 def _chosen(parser: argparse.ArgumentParser, wanted: Sequence[str]) -> list[Question]:
     known = question.names()
+    if "report" in wanted:
+        parser.error("report draws all results: give no question beside it")
     for name in wanted:
         if name not in known:
             close = difflib.get_close_matches(name, [*known, "report"], cutoff=0.4)
@@ -131,4 +135,6 @@ def _draw(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
+    # So that servers are ended and working folders removed then, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.house import question, results
+from benchmarks.__main__ import main
+from benchmarks.house import load, question, results
+from benchmarks.house.callers import CallersFailed, Seen, call_in_processes
+from benchmarks.house.peer import find
 from benchmarks.house.question import Bar
 from benchmarks.house.results import Results
+from benchmarks.house.servers import Running
 from benchmarks.house.verdict import judge
+from benchmarks.questions import idle_clients
+from lab_utils_mt._load.fleet import Outcome
+from lab_utils_mt._load.plan import Plan
+from lab_utils_mt._load.tally import Tally
 
 HEADER = {"machine": "some"}
 OURS = {"server": "ours", "clients": 8}
@@ -64,6 +73,98 @@ def test_a_load_that_was_the_limit_is_told() -> None:
     bar = Bar("", "requests_per_s", OURS, at_least=100)
     assert judge(bar, measured(ours=rates(200, load_busy=0.4))).note == ""
     assert judge(bar, measured(ours=rates(200, load_busy=0.6))).note == "limited by the load"
+
+
+@pytest.mark.parametrize(
+    ("ours", "fast", "note"),
+    [
+        (0.6, 0.4, "limited by the load"),
+        (0.4, 0.6, "the other side limited by the load"),
+        (0.6, 0.6, "both sides limited by the load"),
+    ],
+)
+def test_of_a_ratio_it_is_told_which_side_the_load_limited(
+    ours: float, fast: float, note: str
+) -> None:
+    """Ours looks better than it is if the other could have been faster."""
+    found = measured(ours=rates(200, load_busy=ours), fast=rates(200, load_busy=fast))
+    bar = Bar("", "requests_per_s", OURS, {"server": "fast"}, at_least=0.85)
+    assert judge(bar, found).note == note
+
+
+def test_each_of_several_must_reach_the_bar() -> None:
+    """The worst is compared, and named; if one is missing, nobody knows which is the worst."""
+    both = {"server": ("ours", "ours, old"), "clients": 8}
+    old = {"server": "ours, old", "clients": 8}
+    found = measured(ours=rates(900), fast=rates(1000))
+    found.case(old).rounds.update(enumerate(rates(500)))
+    bar = Bar("", "requests_per_s", both, {"server": "fast"}, at_least=0.85)
+    verdict = judge(bar, found)
+    assert (verdict.value, verdict.word, verdict.note) == (0.5, "missed", "the worst: ours, old")
+
+    most = Bar("", "requests_per_s", both, at_most=600)
+    assert (judge(most, found).value, judge(most, found).word) == (900, "missed")
+    found.case(old).rounds.clear()
+    assert judge(bar, found).word == "not measured"
+
+
+@pytest.mark.parametrize("side", ["ours", "fast"])
+def test_a_round_that_failed_on_one_side_is_told(side: str) -> None:
+    """The others are compared all the same."""
+    found = measured(ours=rates(900, 900), fast=rates(1000, 1000))
+    found.case({"server": side, "clients": 8}).rounds.pop(1)
+    found.case({"server": side, "clients": 8}).failed = "it did not start"
+    bar = Bar("", "requests_per_s", OURS, {"server": "fast"}, at_least=0.85)
+    assert (judge(bar, found).value, judge(bar, found).note) == (0.9, "not all rounds")
+
+
+def test_what_a_client_sees_is_counted_by_when_it_was_answered() -> None:
+    """Answers count if they come in the span, latencies if the request was begun in it."""
+    begin = time.perf_counter() + 0.15
+    seen = Seen()
+    seen.ask(lambda: time.sleep(0.1), begin, begin + 0.4)
+    assert 1 <= seen.answered <= 4
+    assert seen.answered <= len(seen.latencies) + 1
+    assert min(seen.latencies) > 0.09
+    assert seen.waited == pytest.approx(0.4, abs=0.01)
+
+
+def test_a_load_process_that_dies_says_why() -> None:
+    """The last lines of its standard error are in the fault."""
+    running = Running(1, 0, find("benchmarks.peers.ours"), "benchmarks.peers.nobody")
+    with pytest.raises(CallersFailed, match="No module named"):
+        call_in_processes(running, clients=2, seconds=0.1, warm_up=0.1, processes=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["report", "start"], "give no question"),
+        (["--seconds", "nan"], "positive float"),
+        (["--seconds", "inf"], "positive float"),
+        (["strat"], "did you mean start"),
+    ],
+)
+def test_a_command_line_that_means_nothing_is_refused(
+    words: list[str], fault: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And what is wrong with it is told."""
+    with pytest.raises(SystemExit):
+        main(words)
+    assert fault in capsys.readouterr().err
+
+
+def test_a_measurement_that_somebody_ended_gives_no_figures() -> None:
+    """Half a measurement is none."""
+    plan = Plan("127.0.0.1", 1, b"hello\n")
+    with pytest.raises(KeyboardInterrupt):
+        load.figures(Outcome(plan, Tally(), 0.0, was_interrupted=True), 1.0)
+
+
+def test_idle_clients_that_come_too_late_give_no_figures() -> None:
+    """Seconds in which some are missing would count."""
+    with pytest.raises(RuntimeError, match="to come"), idle_clients.at_most(0.01, "come"):
+        time.sleep(0.02)
 
 
 def test_results_come_back_as_they_were_written(tmp_path: Path) -> None:

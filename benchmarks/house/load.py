@@ -14,7 +14,7 @@ from lab_utils_mt._load.fleet import Outcome, run
 from lab_utils_mt._load.plan import Plan
 
 ARRIVAL = 0.002  # s between two clients; all at once, many would wait for the system's next try
-MOST_PROCESSES = 2  # of the engine; one drives several times what a server of Python answers
+MOST_PROCESSES = 2  # one drives several times what a server of Python answers
 
 
 class LoadFailed(Exception):
@@ -49,14 +49,15 @@ def closed_loop(
         reconnect: A new connection for each request; the latency counts from its start.
         rate: Requests per second of all clients together: an open loop after all.
         seconds: Instead of the size's.
-        processes: Of the load; None: 1 for one client, else 2 (4 with a client library).
+        processes: Of the load; None: 1 for one client, else 2.
         timeout: Seconds to connect and for a reply.
         most_errors: Which part of the requests may fail; the tables tell how many did.
 
     Returns:
         ``requests_per_s``, ``p50_ms``, ``p99_ms``, ``p999_ms``, ``clients_served`` (how many
         were waiting for an answer that came, on the average), ``load_busy`` (the share of a core
-        that the busiest load process used, 0 to 1), ``errors``.
+        that the busiest load process used, or of all cores that they used together if that is
+        more; 0 to 1), ``errors``.
 
     Raises:
         LoadFailed: More of the requests failed.
@@ -66,7 +67,9 @@ def closed_loop(
     warm_up = ramp + max(0.2, seconds / 4)
     wire = server.peer.wire
     if wire is None:
-        return call_in_processes(server, clients, seconds, warm_up, processes or min(clients, 4))
+        return call_in_processes(
+            server, clients, seconds, warm_up, processes or min(clients, MOST_PROCESSES)
+        )
     if request is None:
         request, ok = wire.request, ok or wire.ok
     terminated = request.endswith(b"\n")
@@ -105,14 +108,12 @@ def figures(outcome: Outcome, most_errors: float = 0.01) -> dict[str, float]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in tally.errors.items())
         raise LoadFailed(f"{tally.requests} requests answered, errors: {kinds or 'none'}")
     latencies = tally.percentiles([50, 99, 99.9])
-    mean = tally.histogram.get_mean_value() / 1e6
     return {
         "requests_per_s": tally.requests_per_second,
         "p50_ms": latencies[50] * 1e3,
         "p99_ms": latencies[99] * 1e3,
         "p999_ms": latencies[99.9] * 1e3,
-        # Little's law: so many clients were waiting for an answer that came, on the average.
-        "clients_served": tally.requests_per_second * mean,
+        "clients_served": tally.waited / tally.seconds,
         "load_busy": outcome.busiest,
         "errors": errors,
     }

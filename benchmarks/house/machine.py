@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from pathlib import Path
 from typing import Any
 
 from benchmarks.house.peer import MissingPeer
 from benchmarks.house.servers import CONTESTANTS, ROOT, peer
+from lab_utils_mt._cli import load_results
+from lab_utils_mt._load.fleet import usable_processors
 
 # What a run or a report writes does not make the code another one.
 _WRITTEN = (":!benchmarks/results", ":!benchmarks/plots")
@@ -18,8 +19,8 @@ _WRITTEN = (":!benchmarks/results", ":!benchmarks/plots")
 def machine() -> dict[str, Any]:
     """Return what the figures depend on."""
     return {
-        "cpu": _cpu(),
-        "cores": _cores(),
+        "cpu": load_results.machine()["processor"],
+        "cores": usable_processors(),
         "memory_gib": _memory_gib(),
         "kernel": f"{platform.system()} {platform.release()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
@@ -59,21 +60,6 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.machine())
 
 
 def _memory_gib() -> float | None:

@@ -105,7 +105,7 @@ def _line(axes: Axes, plot: Plot, name: str, cases: Sequence[Measured], place: i
     colour, is_ours = colour_of(name, place), name in {"lab_utils_mt", ""}
     marker, size = MARKERS[place % len(MARKERS)], 8 if is_ours else 6
     x = [case.labels[plot.x] for case in cases]
-    low, middle, high = zip(*(_spread(case, plot.figure) for case in cases), strict=True)
+    low, middle, high = zip(*(case.spread(plot.figure) for case in cases), strict=True)
     if is_ours:
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
     else:
@@ -172,7 +172,7 @@ def _bars(plot: Plot, cases: Sequence[Measured]) -> Figure:
 
 
 def _bar(axes: Axes, figure: str, case: Measured, y: float, thick: float, colour: str) -> None:
-    low, middle, high = _spread(case, figure)
+    low, middle, high = case.spread(figure)
     axes.barh(
         y,
         middle,
@@ -222,12 +222,6 @@ def _groups(cases: Sequence[Measured], label: str | None) -> Mapping[str, list[M
     for case in cases:
         groups.setdefault(str(case.labels.get(label, "")) if label else "", []).append(case)
     return groups
-
-
-def _spread(case: Measured, figure: str) -> tuple[float, float, float]:
-    values, middle = case.values(figure), case.median(figure)
-    assert middle is not None
-    return min(values), middle, max(values)
 
 
 def colour_of(name: str, place: int) -> str:

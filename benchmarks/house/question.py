@@ -65,7 +65,8 @@ class Bar:
     Args:
         text: For the reader.
         figure: Which figure.
-        of: Labels of the case that must reach it; a tuple or list stands for any of its values.
+        of: Labels of the case that must reach it; a tuple or list stands for any of its values:
+            each of these cases must reach it, so the worst is compared.
         against: Labels of the case to divide by; if several fit, the best of them (for
             ``at_least`` the one with the highest median, for ``at_most`` with the lowest).
             None: the figure itself is compared.

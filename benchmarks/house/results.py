@@ -40,6 +40,11 @@ class Measured:
         values = self.values(figure)
         return statistics.median(values) if values else None
 
+    def spread(self, figure: str) -> tuple[float, float, float]:
+        """Return the lowest, the median and the highest; the figure must have been measured."""
+        values = self.values(figure)
+        return min(values), statistics.median(values), max(values)
+
 
 @dataclass
 class Results:

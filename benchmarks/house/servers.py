@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from benchmarks.house.peer import MissingPeer, Peer, Wire, find
 
@@ -22,7 +22,9 @@ __all__ = [
     "MissingPeer",
     "Running",
     "StartFailed",
+    "answers",
     "environment_of",
+    "last_lines",
     "peer",
     "serving",
 ]
@@ -106,7 +108,8 @@ def _started(
         with process:
             try:
                 if not _wait_for(contestant, port, process):
-                    reason = f"{contestant.name} does not start: {_last_line(errors)}"
+                    said = last_lines(errors, 1) or f"no answer in {START_TIMEOUT:g} s"
+                    reason = f"{contestant.name} does not start: {said}"
                     raise MissingPeer(reason) if contestant.foreign else StartFailed(reason)
                 yield Running(port, process.pid, contestant, where)
             finally:
@@ -135,14 +138,14 @@ def _wait_for(contestant: Peer, port: int, process: subprocess.Popen[bytes]) -> 
             contextlib.suppress(OSError),
             socket.create_connection(("127.0.0.1", port), timeout=5) as sock,
         ):
-            if contestant.wire is None or _answers(sock, contestant.wire):
+            if contestant.wire is None or answers(sock, contestant.wire):
                 return True
         time.sleep(0.02)
     return False
 
 
-def _answers(sock: socket.socket, wire: Wire) -> bool:
-    """Ask once; a message without newline is ended by the end of the stream, as by netcat."""
+def answers(sock: socket.socket, wire: Wire) -> bool:
+    """Ask once and check the reply; a message without newline ends the stream, as by netcat."""
     sock.sendall(wire.request)
     if not wire.request.endswith(b"\n"):
         sock.shutdown(socket.SHUT_WR)
@@ -153,7 +156,8 @@ def _answers(sock: socket.socket, wire: Wire) -> bool:
     return False
 
 
-def _last_line(errors: Any) -> str:
+def last_lines(errors: IO[str], count: int = 3) -> str:
+    """Return the end of what a process wrote to its standard error, in one line; or nothing."""
     errors.seek(0)
     lines = [line.strip() for line in errors if line.strip()]
-    return lines[-1] if lines else f"no answer in {START_TIMEOUT:g} s"
+    return "; ".join(lines[-count:])

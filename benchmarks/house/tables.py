@@ -7,8 +7,9 @@ from typing import Any
 
 from benchmarks.house.question import Question
 from benchmarks.house.results import Measured, Results
-from benchmarks.house.verdict import LIMITED, Verdict, is_limited, judge, starved
+from benchmarks.house.verdict import Verdict, is_limited, judge, starved
 from benchmarks.house.words import heading, number
+from lab_utils_mt._load.fleet import ENOUGH
 
 NOT_SHOWN = ("errors", "load_busy", "clients_served")  # they become remarks
 
@@ -61,18 +62,15 @@ def figures_table(results: Results) -> str:
 
 def _case_row(case: Measured, labels: Sequence[str], figures: Sequence[str]) -> list[str]:
     cells = [str(case.labels.get(name, "")) for name in labels]
-    return [*cells, *(_spread(case.values(figure)) for figure in figures), remarks(case)]
+    return [*cells, *(_spread(case, figure) for figure in figures), remarks(case)]
 
 
-def _spread(values: Sequence[float]) -> str:
-    if not values:
-        return ""
-    ordered = sorted(values)
-    middle = Measured({}, dict(enumerate({"": value} for value in ordered))).median("")
-    assert middle is not None
-    if len(values) == 1:
-        return number(middle)
-    return f"{number(middle)} ({number(ordered[0])} to {number(ordered[-1])})"
+def _spread(case: Measured, figure: str) -> str:
+    values = case.values(figure)
+    if len(values) <= 1:
+        return "".join(map(number, values))
+    low, middle, high = case.spread(figure)
+    return f"{number(middle)} ({number(low)} to {number(high)})"
 
 
 def remarks(case: Measured) -> str:
@@ -117,7 +115,7 @@ def legend() -> str:
     return (
         "Medians over the rounds, with the lowest and the highest in brackets. Ratios are taken "
         f"round by round. A case is *limited by the load* if a load process used more than "
-        f"{LIMITED:.0%} of a core: the server may be faster than the figure says.\n"
+        f"{ENOUGH:.0%} of a core: the server may be faster than the figure says.\n"
     )
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.house.question import Bar, fits
 from benchmarks.house.results import Measured, Results
+from lab_utils_mt._load.fleet import ENOUGH
 
-LIMITED = 0.5  # a load process that is busier may be what is measured
 SERVED = 0.7  # of the clients; the rest of their time they had answers and made the next request
 FEW = 8  # clients; with fewer, the time between answer and request counts for much
 
@@ -35,20 +36,19 @@ def judge(bar: Bar, results: Results | None) -> Verdict:
     """Compare round by round: what slows the machine slows both sides of a ratio."""
     if results is None:
         return Verdict(bar)
-    case = _best(bar, results, bar.of, bar.figure)
-    other = bar.against and _best(bar, results, bar.against, bar.against_figure or bar.figure)
+    case, other = _worst(bar, results), _best(bar, results)
     if case is None or (bar.against is not None and other is None):
         return Verdict(bar)
-    values = _values(bar, case, other or None)
+    values = _values(bar, case, other)
     if not values:
         return Verdict(bar)
-    note = _note(bar, case, other or None)
+    note = _note(bar, case, other, len(values))
     return Verdict(bar, statistics.median(values), min(values), max(values), note)
 
 
 def is_limited(case: Measured) -> bool:
     """Tell whether the load, not the server, may be what was measured."""
-    return (case.median("load_busy") or 0.0) > LIMITED
+    return (case.median("load_busy") or 0.0) > ENOUGH
 
 
 def starved(case: Measured) -> float | None:
@@ -74,26 +74,47 @@ def _values(bar: Bar, case: Measured, other: Measured | None) -> list[float]:
     return values
 
 
-def _best(bar: Bar, results: Results, labels: object, figure: str) -> Measured | None:
-    """Return the case that is hardest to beat among those with the labels."""
-    assert isinstance(labels, dict)
-    medians = [
-        (median, number)
-        for number, case in enumerate(results.cases)
-        if fits(case.labels, labels) and (median := case.median(figure)) is not None
-    ]
-    if not medians:
+def _worst(bar: Bar, results: Results) -> Measured | None:
+    """Return the case that is farthest from the bar; None unless all of them were measured."""
+    cases = [case for case in results.cases if fits(case.labels, bar.of)]
+    if not all(case.values(bar.figure) for case in cases):
         return None
-    _, number = max(medians) if bar.at_least is not None else min(medians)
-    return results.cases[number]
+    return _extreme(cases, bar.figure, highest=bar.at_most is not None)
 
 
-def _note(bar: Bar, case: Measured, other: Measured | None) -> str:
+def _best(bar: Bar, results: Results) -> Measured | None:
+    """Return the case that is hardest to beat among those to compare with."""
+    if bar.against is None:
+        return None
+    figure = bar.against_figure or bar.figure
+    cases = [case for case in results.cases if fits(case.labels, bar.against)]
+    measured = [case for case in cases if case.values(figure)]
+    return _extreme(measured, figure, highest=bar.at_least is not None)
+
+
+def _extreme(cases: Sequence[Measured], figure: str, *, highest: bool) -> Measured | None:
+    ordered = sorted(cases, key=lambda case: case.median(figure) or 0.0, reverse=highest)
+    return ordered[0] if ordered else None
+
+
+def _note(bar: Bar, case: Measured, other: Measured | None, rounds: int) -> str:
     notes = []
-    if other is not None and any(isinstance(v, tuple | list) for v in (bar.against or {}).values()):
+    if _is_choice(bar.of):
+        notes.append(f"the worst: {case.labels.get('server', case.labels)}")
+    if other is not None and _is_choice(bar.against or {}):
         notes.append(f"against {other.labels.get('server', other.labels)}")
     if other is not None and starved(other) is not None:
         notes.append("which left clients without their turn")
-    if is_limited(case):
-        notes.append("limited by the load")
+    sides = [case] if other is None else [case, other]
+    whose = {(True, False): "", (False, True): "the other side ", (True, True): "both sides "}
+    limited = is_limited(case), other is not None and is_limited(other)
+    if any(limited):
+        notes.append(f"{whose[limited]}limited by the load")
+    most = len({number for side in sides for number in side.rounds})
+    if rounds < most or not all(side.is_whole for side in sides):
+        notes.append("not all rounds")
     return ", ".join(notes)
+
+
+def _is_choice(labels: Mapping[str, object]) -> bool:
+    return any(isinstance(value, tuple | list) for value in labels.values())

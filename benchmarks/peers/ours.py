@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,12 +13,11 @@ ROOM = {"max_clients": 2048, "max_backlog": 1024}
 
 
 def run(server_class: Any, port: int, options: dict[str, Any]) -> None:
-    """Run a server with the settings in ``options``; ``settings`` of ours or of 0.5.4."""
+    """Run a server with the settings in ``options``; its PID file is in the working folder."""
     for name, value in options.items():
         setattr(server_class, name, value)
-    with tempfile.TemporaryDirectory() as folder:
-        pid_file = str(Path(folder) / "bench.pid")
-        server_class(host="127.0.0.1", port=port, pid_file_name=pid_file).start_daemon()
+    pid_file = str(Path.cwd() / "bench.pid")
+    server_class(host="127.0.0.1", port=port, pid_file_name=pid_file).start_daemon()
 
 
 def typed_server() -> Any:

@@ -22,10 +22,12 @@ import threading
 import time
 from collections.abc import Iterator
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmarks.house.peer import MissingPeer
+from benchmarks.house.percentile import percentile
 from benchmarks.house.question import Bar, Case, Plot, Size
 from benchmarks.house.servers import ROOT, free_port
 
@@ -34,6 +36,7 @@ FAULTS = ("down", "deaf", "slow", "reset")
 SINKS = ("mail", "Slack", "alarms")
 ENOUGH = 200  # records that may wait: in trouble, the queue is full soon
 TESTS = ROOT / "tests"
+NEEDED = ("aiosmtpd", "trustme", "pytest")  # by the peers of the tests
 LONGEST = 120.0  # s that a process may take
 
 
@@ -123,6 +126,14 @@ def ask_server(ini: Path, seconds: float) -> dict[str, float]:
 # --- the process of the peers, which are well ----------------------------------------------------
 
 
+def require_tests() -> None:
+    """Raise MissingPeer unless the tests and what they need are there."""
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing or not TESTS.is_dir():
+        what = f"{', '.join(missing)} not installed" if missing else "the tests are not here"
+        raise MissingPeer(f"{what}: python -m pip install '.[test]' in a source folder")
+
+
 @functools.cache
 def peers() -> dict[str, tuple[int, str]]:
     """Return the port of each peer, and the section that leads a sink to {port}.
@@ -132,6 +143,7 @@ def peers() -> dict[str, tuple[int, str]]:
     Raises:
         MissingPeer: What the tests need is not installed.
     """
+    require_tests()
     command = [sys.executable, "-W", "ignore", "-m", __name__, "peers"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe)
@@ -139,7 +151,7 @@ def peers() -> dict[str, tuple[int, str]]:
     told = process.stdout.readline()
     if not told:
         process.communicate()
-        raise MissingPeer("the peers need a source folder and python -m pip install '.[test]'")
+        raise RuntimeError("the peers of the tests do not start; their error is above")
     atexit.register(process.communicate)
     found: dict[str, tuple[int, str]] = json.loads(told)
     return found
@@ -227,12 +239,11 @@ def serve(ini: str) -> None:
             self.reply = "4.2"
 
     configure_logging(ini)
-    with tempfile.TemporaryDirectory() as folder:
-        pid_file = str(Path(folder) / "bench.pid")
-        with Instrument(host="127.0.0.1", port=0, pid_file_name=pid_file) as server:
-            threading.Thread(target=server.serve_forever, daemon=True).start()
-            print(server.port, flush=True)
-            sys.stdin.read()
+    pid_file = str(Path(ini).with_name("bench.pid"))  # in a folder of the process that kills this
+    with Instrument(host="127.0.0.1", port=0, pid_file_name=pid_file) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        print(server.port, flush=True)
+        sys.stdin.read()
 
 
 def ask(port: int, seconds: float) -> None:
@@ -252,8 +263,7 @@ def ask(port: int, seconds: float) -> None:
             times.append(1000 * (time.perf_counter() - begin))
             if reply != "4.2":
                 raise SystemExit(f"wrong reply: {reply!r}")
-    times.sort()
-    print(json.dumps({"p50_ms": times[len(times) // 2], "p99_ms": times[len(times) * 99 // 100]}))
+    print(json.dumps({"p50_ms": percentile(times, 50), "p99_ms": percentile(times, 99)}))
 
 
 if __name__ == "__main__":

@@ -171,7 +171,8 @@ def cases(size: Size) -> list[Case]:
 
 BARS = [
     Bar(
-        f"{reply // KIB} KiB, {clients} clients: no slower than the fastest Python peer",
+        f"{reply // KIB} KiB, {clients} client{'s' * (clients > 1)}: "
+        "no slower than the fastest Python peer",
         figure="mib_per_s",
         of={"server": OURS, "KiB": reply // KIB, "clients": clients},
         against={"server": LIBRARIES, "KiB": reply // KIB, "clients": clients},

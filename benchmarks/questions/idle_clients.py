@@ -16,6 +16,8 @@ import contextlib
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from statistics import fmean
@@ -71,16 +73,17 @@ def measure(name: str, size: Size) -> dict[str, float]:
     with contextlib.ExitStack() as stack:
         with on_one_processor():
             server = stack.enter_context(serving(name))
-        visit = Visit(server, count, alone=size.pick(2, 1), beside=size.pick(4, 1))
+        visit = Visit(server, count, size)
         try:
             outcome = run(plan_for(server, visit.end), visit.follow)
         finally:
             visit.leave()
+    found = figures(outcome)  # raises if it was ended early: some seconds are missing then
     rates = {one.second: one.requests_per_second for one in outcome.tally.timeline}
     alone = fmean(rates[second] for second in visit.seconds_alone)
     beside = fmean(rates[second] for second in visit.seconds_beside)
     return {
-        **figures(outcome),
+        **found,
         "alone_requests_per_s": alone,
         "beside_requests_per_s": beside,
         "kept": beside / alone,
@@ -110,26 +113,31 @@ class Visit:
     Args:
         server: Whom they visit.
         count: How many they are.
-        alone: Seconds before they come, and after they have left.
-        beside: Seconds between; one more is theirs to come, and one to leave.
+        size: Tells how many seconds are measured without them, before and after, and with them;
+            and how many are theirs to come and to leave, which do not count.
     """
 
-    def __init__(self, server: Running, count: int, alone: int, beside: int) -> None:
+    def __init__(self, server: Running, count: int, size: Size) -> None:
+        alone, beside = size.pick(2, 1), size.pick(4, 1)
+        self._coming, self._leaving = size.pick(10, 3), size.pick(2, 1)
         self._server = server
         self._command = [sys.executable, "-m", __name__, str(server.port), str(count)]
         self._process: subprocess.Popen[bytes] | None = None
-        self.seconds_beside = range(alone + 1, alone + 1 + beside)
-        self.end = self.seconds_beside.stop + 1 + alone
+        self._arrival = alone
+        self.seconds_beside = range(alone + self._coming, alone + self._coming + beside)
+        self.end = self.seconds_beside.stop + self._leaving + alone
         self.seconds_alone = [*range(alone), *range(self.end - alone, self.end)]
         self.resident_kib = 0.0
 
     def follow(self, progress: Progress) -> None:
         """Come and leave when it is time; called at the end of each second."""
         upcoming = progress.second.second + 1
-        if upcoming == self.seconds_beside.start - 1:
-            self.come()
+        if upcoming == self._arrival:
+            with at_most(self._coming, "come"):
+                self.come()
         elif upcoming == self.seconds_beside.stop:
-            self.leave()
+            with at_most(self._leaving, "leave"):
+                self.leave()
 
     def come(self) -> None:
         """Let them come, and note what they hold."""
@@ -146,6 +154,17 @@ class Visit:
         process, self._process = self._process, None
         if process is not None:
             process.communicate(timeout=LONGEST)
+
+
+@contextlib.contextmanager
+def at_most(seconds: float, what: str) -> Iterator[None]:
+    """Raise if the block takes longer: seconds would count that must not."""
+    began = time.monotonic()
+    yield
+    if (took := time.monotonic() - began) > seconds:
+        raise RuntimeError(
+            f"the idle clients took {took:.1f} s to {what}, {seconds:g} s are theirs"
+        )
 
 
 def resident_kib(pid: int) -> float:

@@ -19,6 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+from benchmarks.house.percentile import percentile
 from benchmarks.house.question import Bar, Case, Plot, Size
 from benchmarks.house.servers import ROOT, serving
 
@@ -81,10 +82,10 @@ def ask_both(port: int, seconds: float, style: str) -> dict[str, float]:
     beside = latencies_beside_command(client, port, seconds)
     alone += latencies(client.ask, after(seconds / 2))
     return {
-        "alone_p50_ms": percentile(alone, 50),
-        "alone_p99_ms": percentile(alone, 99),
-        "beside_p50_ms": percentile(beside, 50),
-        "beside_p99_ms": percentile(beside, 99),
+        "alone_p50_ms": 1e3 * percentile(alone, 50),
+        "alone_p99_ms": 1e3 * percentile(alone, 99),
+        "beside_p50_ms": 1e3 * percentile(beside, 50),
+        "beside_p99_ms": 1e3 * percentile(beside, 99),
         "beside_requests_per_s": len(beside) / seconds,
     }
 
@@ -163,12 +164,6 @@ class Messages:
         """Return what comes until the end of the stream."""
         with self._sock as sock:
             return b"".join(iter(partial(sock.recv, 1000), b""))
-
-
-def percentile(times: list[float], percent: float) -> float:
-    """Return milliseconds that so many of the times do not exceed."""
-    ordered = sorted(times)
-    return 1000 * ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))]
 
 
 STYLES: dict[str, type[Lines | Messages]] = {"lines": Lines, "messages": Messages}

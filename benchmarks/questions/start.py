@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.house.peer import Peer
 from benchmarks.house.question import Bar, Case, Plot, Size
-from benchmarks.house.servers import ROOT, environment_of, free_port, peer
+from benchmarks.house.servers import ROOT, answers, environment_of, free_port, peer
 
 LONGEST = 60.0  # s that a start may take
 
@@ -226,7 +226,7 @@ def has_answered(contestant: Peer, port: int) -> bool:
         with socket.create_connection(("127.0.0.1", port)) as sock:
             sock.settimeout(LONGEST)
             if contestant.wire is not None:
-                return has_line(contestant, sock)
+                return answers(sock, contestant.wire)
         return has_echo(contestant, port)
     return False
 
@@ -239,20 +239,6 @@ def has_echo(contestant: Peer, port: int) -> bool:
             return call() == "hello"
     except Exception:  # noqa: BLE001  # each library has its own for a server that only half runs
         return False
-
-
-def has_line(contestant: Peer, sock: socket.socket) -> bool:
-    """Ask on the wire; a message without newline ends what is sent, as netcat does it."""
-    wire = contestant.wire
-    assert wire is not None
-    sock.sendall(wire.request)
-    if not wire.request.endswith(b"\n"):
-        sock.shutdown(socket.SHUT_WR)
-    with sock.makefile("rb") as lines:
-        for line in lines:
-            if not (wire.skip_prefix and line.startswith(wire.skip_prefix)):
-                return line.startswith(wire.ok)
-    return False
 
 
 if __name__ == "__main__":
