@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
+
 from lab_utils_mt.socket_comm import Server
 
 TIMEOUT = 20.0  # seconds; only a hang lasts longer
@@ -144,3 +146,15 @@ class Line:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def refuse_connection_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system have no more threads for connections: what cannot be had for real."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if "-conn-" in thread.name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)

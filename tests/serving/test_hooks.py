@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemons import TIMEOUT, Line, Stage, serving, wait_until
+from daemons import TIMEOUT, Line, Stage, refuse_connection_threads, serving, wait_until
 
 
 class Hooked(Stage):
@@ -92,17 +92,10 @@ def test_the_last_thread_that_waits_goes_on_if_no_other_can_be_had(
     pid_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its hook has just raised, and the system has no more threads."""
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if "-conn-" in thread.name:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
     with serving(Hooked(pid_file_name=pid_file, port=0)) as stage:
         wait_until(lambda: len(stage._client_threads) == 1, "a thread that waits for clients")
         stage.where, stage.fault = "verify_request", leave
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        refuse_connection_threads(monkeypatch)
         with Line(stage) as client:
             assert client.rest() == b""
         monkeypatch.undo()
@@ -120,7 +113,7 @@ def test_without_a_first_thread_nothing_is_left(
         raise RuntimeError("can't start new thread")
 
     with Stage(pid_file_name=pid_file, port=0) as stage:
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        refuse_connection_threads(monkeypatch)
         with pytest.raises(RuntimeError, match="can't start"):
             stage.serve_forever()
         monkeypatch.undo()

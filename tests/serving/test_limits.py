@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemons import TIMEOUT, Line, Stage, serving, wait_until
+from daemons import TIMEOUT, Line, Stage, refuse_connection_threads, serving, wait_until
 
 
 def test_one_client_too_many_is_told_so_at_once(pid_file: str) -> None:
@@ -216,15 +216,8 @@ def test_a_client_without_a_thread_is_refused_and_the_server_lives(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The system has no more threads; the one thing here that cannot be had for real."""
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if "-conn-" in thread.name:
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
     wait_until(lambda: len(stage._client_threads) == 1, "a thread that waits for clients")
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    refuse_connection_threads(monkeypatch)
     with Line(stage) as client:
         expected = b"Error! server has no thread left (can't start new thread)\n"
         assert client.rest() == expected
