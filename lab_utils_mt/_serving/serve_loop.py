@@ -85,7 +85,16 @@ class ServeLoop:
         time.sleep(_PAUSE)
 
     def see_off(self, sock: socket.socket) -> None:
-        """Close a refused client's connection once it has read why, without waiting for it."""
+        """Close a refused client's connection once it has read why, without waiting for it.
+
+        ``sock`` counts as closed from now on: a hook that closes it too must not take away a
+        descriptor that the loop is waiting for.
+        """
+        handle = sock.detach()
+        if handle == -1:
+            return
+        sock = socket.socket(fileno=handle)
+        sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)
         self._refused.append(sock)
@@ -111,15 +120,8 @@ class ServeLoop:
             sock = self._refused.popleft()
             if len(self._lingering) >= _MOST_LINGERING:
                 self._close_lingering(next(iter(self._lingering)))
-            self._let_linger(sock)
-
-    def _let_linger(self, sock: socket.socket) -> None:
-        read_away = functools.partial(self._read_away, sock)
-        try:
+            read_away = functools.partial(self._read_away, sock)
             self._selector.register(sock, selectors.EVENT_READ, read_away)
-        except (ValueError, KeyError):  # a hook has closed it since
-            sock.close()
-        else:
             self._lingering[sock] = time.monotonic() + _LINGER
 
     def _close_those_in_time(self) -> None:
@@ -140,8 +142,7 @@ class ServeLoop:
     def _close_lingering(self, sock: socket.socket) -> None:
         if self._lingering.pop(sock, None) is None:
             return
-        with contextlib.suppress(ValueError, KeyError):  # a hook has closed it since
-            self._selector.unregister(sock)
+        self._selector.unregister(sock)
         with contextlib.suppress(OSError):
             sock.recv(65536)  # unread input would reset the connection and lose our last words
         sock.close()
