@@ -9,8 +9,6 @@ import json
 import os
 import platform
 import socket
-import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from .._load.fleet import Outcome
 from .._load.plan import Plan
 from .._load.tally import Tally
 from ..exceptions import LabUtilsError
+from .replacing import replacing, require_place
 
 if TYPE_CHECKING:
     from .load_comparison import Comparison
@@ -191,35 +190,9 @@ def _make_folder(path: Path) -> None:
 def _check(path: Path) -> None:
     if path.exists() and not path.is_file():
         raise LabUtilsError(f"cannot write {path}: it is there, and not a file")
-    _new_file(path).unlink()
-
-
-def _new_file(path: Path) -> Path:
-    """Make an empty file beside ``path``, which can take its place."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise LabUtilsError(f"cannot write {path}: {error.strerror}") from error
-    os.close(handle)
-    return Path(name)
+    require_place(path)
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file; whoever looks at it sees the old one or the whole new one."""
-    new = _new_file(path)
-    try:
+    with replacing(path) as new:
         new.write_text(text, encoding="utf-8")
-        if sys.platform != "win32":
-            new.chmod(0o666 & ~_umask())  # mkstemp() lets nobody else read it
-        new.replace(path)
-    except OSError as error:
-        raise LabUtilsError(f"cannot write {path}: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import tempfile
 from pathlib import Path
 
 from ..exceptions import LabUtilsError
+from .replacing import replacing, require_place
 
 # Okabe and Ito's colours, told apart also by the colour-blind; and markers for grey printers.
 _LOOKS = [("#D55E00", "o"), ("#0072B2", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v")]
@@ -25,17 +23,7 @@ def check_output(path: Path) -> None:
         raise LabUtilsError(f"cannot write {path}: it is there, and not a file")
     if not path.parent.is_dir():
         raise LabUtilsError(f"cannot write {path}: there is no folder {path.parent}")
-    _new_file(path).unlink()
-
-
-def _new_file(path: Path) -> Path:
-    """Make an empty file beside ``path``, which can take its place."""
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
-    except OSError as error:
-        raise LabUtilsError(f"cannot write {path}: {error.strerror} in {path.parent}") from error
-    os.close(handle)
-    return Path(name)
+    require_place(path)
 
 
 def draw(
@@ -52,22 +40,8 @@ def draw(
     Raises:
         LabUtilsError: It cannot be written.
     """
-    new = _new_file(path)
-    try:
+    with replacing(path) as new:
         _save(new, readings, title, note)
-        new.chmod(0o666 & ~_umask())  # mkstemp() lets nobody else read it
-        new.replace(path)
-    except OSError as error:
-        raise LabUtilsError(f"cannot write {path}: {error}") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            new.unlink()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _save(
