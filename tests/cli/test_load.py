@@ -538,11 +538,14 @@ def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:
 
 
 def test_a_killed_load_leaves_no_process(stage: Stage, tmp_path: Path) -> None:
-    """Its processes notice that it is gone: see what every test is asked in leaks.py."""
+    """Its processes notice that it is gone, also if nobody could tell them."""
     with start(stage, tmp_path, "--clients", "2", "--processes", "2") as program:
         wait_until(lambda: len(stage.executed) > 50)
+        children = psutil.Process(program.pid).children()
+        assert len(children) == 2
         program.kill()
         program.communicate(timeout=TIMEOUT)
+    wait_until(lambda: not any(child.is_running() for child in children), "their end")
 
 
 def test_a_terminal_sees_a_table(stage: Stage, tmp_path: Path) -> None:
