@@ -102,9 +102,16 @@ class Registry:
                 self._left.notify_all()
 
     def get(self, sock: socket.socket) -> ClientRecord:
-        """Return the client at the other end of a connection."""
+        """Return the client at the other end of a connection.
+
+        Raises:
+            ConnectionAbortedError: A hook has closed the connection.
+        """
         with self._lock:
-            return self._clients[sock]
+            client = self._clients.get(sock)
+        if client is None:
+            raise ConnectionAbortedError("a hook has closed the connection")
+        return client
 
     def begin(self, client: ClientRecord, command: str) -> bool:
         """Note that a command begins; False if it must not, because the server stops."""

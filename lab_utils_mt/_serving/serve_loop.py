@@ -24,11 +24,11 @@ from .rate import RateLimit
 logger = logging.getLogger("lab_utils_mt.server")
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, 10024})  # Windows
-# A client that is gone again, or a wait that has ended without one.
-_NO_MATTER = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EAGAIN, errno.EWOULDBLOCK})
+_CLOSED = frozenset({errno.EBADF, errno.EINVAL, errno.ENOTSOCK, 10022, 10038})  # Windows
 _PAUSE = 0.1  # s without taking a client in, after running out of file descriptors
 _LINGER = 0.5  # seconds that a refused client gets to read why
-_MOST_LINGERING = 256 if sys.platform == "win32" else 1024  # select() takes 512 there
+# They hold descriptors, of which a process often has 1024, and select() on Windows takes 512.
+_MOST_LINGERING = 256
 # On Windows select() is not interrupted by Ctrl-C.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else 3600.0
 
@@ -75,13 +75,15 @@ class ServeLoop:
         self._wake_sender.close()
 
     def accept_failed(self, error: OSError) -> None:
-        """Pause, if ``accept()`` failed because the process or the system is at a limit."""
-        if self._ending or error.errno in _NO_MATTER:
+        """Pause, if no client can be taken in: the system is at a limit, or the listener closed.
+
+        Else it was the fault of one client: it is gone again, or its handshake failed.
+        """
+        if self._ending or error.errno not in _EXHAUSTED | _CLOSED:
             return
-        if error.errno in _EXHAUSTED:
-            held_back = self._exhausted.passes()
-            if held_back is not None:
-                logger.error("clients have to wait: %s (%d times more)", error.strerror, held_back)
+        held_back = self._exhausted.passes()
+        if held_back is not None:
+            logger.error("clients have to wait: %s (%d times more)", error.strerror, held_back)
         time.sleep(_PAUSE)
 
     def see_off(self, sock: socket.socket) -> None:
@@ -93,7 +95,7 @@ class ServeLoop:
         handle = sock.detach()
         if handle == -1:
             return
-        sock = socket.socket(fileno=handle)
+        sock = socket.socket(sock.family, sock.type, sock.proto, handle)
         sock.setblocking(False)
         with contextlib.suppress(OSError):
             sock.shutdown(socket.SHUT_WR)

@@ -148,9 +148,10 @@ class ThreadedServer(ListeningServer):
         if self._life.is_in_child():  # of a fork; the listener is the parent's as well
             return
         self._client_threads.rest(self._end_accept, time.monotonic() + _LAST_WORDS)
-        self.socket.setblocking(False)  # for handle_request()
-        if _ACCEPT_ENDS:
-            limit_receiving(self.socket, None)
+        with contextlib.suppress(OSError):  # quit() of code for 0.5.x closes the listener
+            self.socket.setblocking(False)  # for handle_request()
+            if _ACCEPT_ENDS:
+                limit_receiving(self.socket, None)
 
     def _end_accept(self) -> None:
         """Wake the threads that wait for a client, if it is for good; else they look up soon."""
@@ -175,17 +176,27 @@ class ThreadedServer(ListeningServer):
         except OSError as error:
             self._serve_loop.accept_failed(error)
             return
-        except Exception:  # of a subclass's own
+        except (Exception, SystemExit):  # of a subclass's own
             logger.exception("no client can be taken in")
             time.sleep(_FAULT_PAUSE)
             return
         with self._client_hooks:
-            self._admit(request, client_address)
+            try:
+                self._admit(request, client_address)
+            except (Exception, SystemExit):
+                logger.exception("the hooks for the end of a connection failed")
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept a client."""
+        request, client_address = super().get_request()
+        if _ACCEPT_ENDS:
+            limit_receiving(request, None)  # what it has inherited is for the listener
+        return request, client_address
 
     def _admit(self, request: Any, client_address: Any) -> None:
         try:
             if _ACCEPT_ENDS:
-                limit_receiving(request, None)  # what it has inherited is for the listener
+                limit_receiving(request, None)  # a subclass may have a get_request() of its own
             if self.verify_request(request, client_address):
                 self.process_request(request, client_address)
             else:
@@ -193,11 +204,14 @@ class ThreadedServer(ListeningServer):
         except (Exception, SystemExit):  # noqa: BLE001  (for handle_error())
             self.handle_error(request, client_address)
             self.shutdown_request(request)
+        except BaseException:  # it ends this thread, and must not keep the client's place
+            self.shutdown_request(request)
+            raise
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """Give a new client to a thread, or refuse it with one line and no thread."""
-        if not INHERITED:
-            request.setblocking(True)  # here it would be like the listener
+        if not INHERITED or socket.getdefaulttimeout() is not None:
+            request.setblocking(True)  # it would be like the listener, or like the default
         if not self._client_registry.add(request, format_address(client_address), self.max_clients):
             self._refuse_client(request, f"server full ({self.max_clients} clients)")
             return

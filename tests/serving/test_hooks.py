@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
 import logging
 import os
+import socket
 import sys
 import threading
 import time
@@ -97,6 +100,126 @@ def test_the_last_thread_that_waits_goes_on_if_no_other_can_be_had(
         stage.fault = None
         with Line(stage) as client:
             assert client.ask("ping") == "pong"
+
+
+def test_a_close_request_that_raises_makes_nobody_deaf(
+    pid_file: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even if the system has no more threads at that moment."""
+
+    class Closing(Hooked):
+        def close_request(self, request: Any) -> None:
+            super().close_request(request)
+            self._fall("close_request", request)
+
+    stage = Closing(pid_file_name=pid_file, port=0)
+    stage.max_clients = 1
+    with serving(stage):
+        wait_until(lambda: len(stage._client_threads) == 1, "a thread that waits for clients")
+        stage.where, stage.fault = "close_request", fail
+        stage.verify_request = lambda *_: False  # type: ignore[method-assign]
+        refuse_connection_threads(monkeypatch)
+        with Line(stage) as client:
+            assert client.rest() == b""
+        wait_until(lambda: "hooks for the end of a connection failed" in caplog.text, "the log")
+        monkeypatch.undo()
+        stage.fault = None
+        del stage.verify_request  # type: ignore[method-assign]
+        with Line(stage) as client:
+            assert client.ask("ping") == "pong"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_hook_that_is_cancelled_keeps_no_place(pid_file: str) -> None:
+    """The exception ends a thread, and with it its client; others have room."""
+
+    def cancel(_: Any) -> None:
+        raise asyncio.CancelledError
+
+    stage = Hooked(pid_file_name=pid_file, port=0)
+    stage.max_clients = 1
+    with serving(stage):
+        stage.fault = cancel
+        for _ in range(3):
+            with Line(stage) as client, contextlib.suppress(OSError):
+                assert client.rest() == b""
+        stage.fault = None
+        with Line(stage) as client:
+            assert client.ask("ping") == "pong"
+
+
+def test_a_hook_that_closes_a_client_says_so_once(
+    pid_file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """That its thread finds it gone is no error."""
+    with caplog.at_level(logging.ERROR):
+        with serving(Hooked(pid_file_name=pid_file, port=0)) as stage:
+            stage.fault = stage.shutdown_request  # while its thread begins to serve it
+            for _ in range(10):
+                with Line(stage) as client, contextlib.suppress(OSError):
+                    client.rest()
+            stage.fault = None
+        assert caplog.messages == []
+
+
+def test_a_quit_of_05x_that_closes_the_listener_ends_well(pid_file: str) -> None:
+    """``start_daemon()`` returns, as it did there."""
+
+    class Old(Stage):
+        def quit(self) -> None:
+            super().quit()
+            self.sock.close()
+
+    with serving(Old(pid_file_name=pid_file, port=0)) as stage, Line(stage) as client:
+        assert client.ask("quit") == "Goodbye!"
+
+
+def test_a_listener_that_was_closed_is_told(
+    pid_file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that hears nobody says why, and does not spin."""
+    with serving(Stage(pid_file_name=pid_file, port=0)) as stage, caplog.at_level(logging.ERROR):
+        with Line(stage) as client:
+            assert client.ask("ping") == "pong"
+        stage.socket.close()
+        wait_until(lambda: "clients have to wait" in caplog.text, "a line in the log")
+
+
+def test_strangers_whose_handshake_fails_hold_nobody_up(pid_file: str) -> None:
+    """Each of them would cost a tenth of a second, as if the server were at a limit."""
+
+    class Picky(Stage):
+        def get_request(self) -> Any:
+            sock, address = self.socket.accept()
+            if sock.recv(1) != b"!":
+                sock.close()
+                raise ConnectionResetError(errno.ECONNRESET, "the handshake failed")
+            return sock, address
+
+    with serving(Picky(pid_file_name=pid_file, port=0)) as stage:
+        began = time.monotonic()
+        for _ in range(200):
+            with Line(stage) as stranger, contextlib.suppress(OSError):
+                stranger.send(b"?")
+                stranger.rest()
+        with Line(stage) as client:
+            client.send(b"!")
+            assert client.ask("ping") == "pong"
+        assert time.monotonic() - began < 10  # 20 s and more with such a pause
+
+
+def test_a_default_timeout_of_the_program_is_not_the_clients(pid_file: str) -> None:
+    """What somebody sets for the programs' own sockets does not disconnect idle clients."""
+    before = socket.getdefaulttimeout()
+    with serving(Stage(pid_file_name=pid_file, port=0)) as stage:
+        try:
+            socket.setdefaulttimeout(0.2)
+            with Line(stage) as first:
+                assert first.ask("ping") == "pong"
+                time.sleep(0.6)
+                assert first.ask("ping") == "pong"
+        finally:
+            socket.setdefaulttimeout(before)
 
 
 def test_without_a_first_thread_nothing_is_left(
