@@ -28,13 +28,6 @@ def wait_readable(sock: socket.socket, timeout: float | None) -> bool:
 # What a listener is told, Linux tells the connections that it accepts.
 INHERITED = sys.platform == "linux"
 
-_KEEPALIVE = [
-    (int(socket.IPPROTO_TCP), int(getattr(socket, name)), seconds)
-    for name, seconds in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-    if hasattr(socket, name)
-]
-
-
 def prepare(
     sock: socket.socket, send_timeout: float | None = None, receive_timeout: float | None = None
 ) -> None:
@@ -46,14 +39,23 @@ def prepare(
         receive_timeout: Seconds without a byte after which receiving does.
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for level, option, value in _KEEPALIVE:
-        sock.setsockopt(level, option, value)
+    _keep_alive(sock)
     # By the kernel: settimeout() would cost a poll() before each recv() and send().
     if send_timeout is not None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(send_timeout))
     if receive_timeout is not None:
         limit_receiving(sock, receive_timeout)
+
+
+def _keep_alive(sock: socket.socket) -> None:
+    """Ask after a silent peer from 30 s on; it has another 30 s to answer."""
+    if sys.platform == "win32":  # it asks ten times; its TCP_KEEPIDLE came with Windows 10 only
+        sock.ioctl(socket.SIO_KEEPALIVE_VALS, (1, 30_000, 3_000))
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def limit_receiving(sock: socket.socket, timeout: float | None) -> None:
