@@ -33,11 +33,13 @@ more than 10 %. So --compare calls only worse what is so by 25 % or more: see
 The exit status is
     0    if all went well,
     1    if the server cannot be reached, every request failed, a package is
-         missing, a file cannot be written, or the load itself failed,
+         missing, a file cannot be written, the load itself failed, or nobody
+         reads what is told here; the files that were asked for are written,
     2    if the words here make no sense, or the earlier measurement cannot be
          compared,
     3    if it is worse than the earlier one: a lower rate, a longer p50 or
-         p99, more failed requests of a hundred, or errors of a new kind,
+         p99, more failed requests of a hundred, errors of a new kind, or more
+         requests of a schedule that could not be sent in time,
     130  after Ctrl-C, which ends the load and shows what was measured.
 """
 
@@ -102,6 +104,13 @@ def _add_load(add: Any) -> None:
     )
     add("--reconnect", action="store_true", help="a new connection for each request")
     add(
+        "--greeting",
+        type=_greeting,
+        default=0,
+        metavar="N",
+        help="lines that the server sends to each new connection, unasked; default: 0",
+    )
+    add(
         "--timeout",
         type=seconds,
         default=30.0,
@@ -128,10 +137,10 @@ def _add_results(add: Any) -> None:
     )
 
 
-def _count(text: str, most: int) -> int:
-    count = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(most)) else 0
-    if not 1 <= count <= most:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to {most}")
+def _count(text: str, most: int, least: int = 1) -> int:
+    count = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(most)) else -1
+    if not least <= count <= most:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from {least} to {most}")
     return count
 
 
@@ -145,6 +154,12 @@ def _processes(text: str) -> int:
     from .._load.plan import MOST_PROCESSES  # noqa: PLC0415
 
     return _count(text, MOST_PROCESSES)
+
+
+def _greeting(text: str) -> int:
+    from .._load.plan import MOST_GREETING  # noqa: PLC0415
+
+    return _count(text, MOST_GREETING, 0)
 
 
 def _wait(text: str) -> float:
@@ -195,10 +210,10 @@ def _require_packages() -> None:
 
 def _perform(options: argparse.Namespace, interrupts: Interrupts) -> int:
     # Imported here because --help must not need all packages, nor send wait for them.
-    from .load_results import Files, reach  # noqa: PLC0415
+    from .load_results import reach  # noqa: PLC0415
 
     plan = _plan(options)
-    files = Files(options.output, options.json)
+    files = _files(options)
     earlier = None if options.compare is None else _earlier(options.compare, plan)
     reach(plan)
     stop = threading.Event()
@@ -220,18 +235,28 @@ def _measure(
     from .load_results import Result  # noqa: PLC0415
     from .load_screen import make_screen  # noqa: PLC0415
 
-    with make_screen(plan) as screen:
+    with make_screen(plan, may_be_closed=files.are_wanted) as screen:
         outcome = run_fleet(plan, screen.show, stop)
     result = Result.of(outcome)
     comparison = None if earlier is None else Comparison(earlier, result, worse_by)
     _tell(screen, result, comparison)
     for path in files.write(result, comparison):
         screen.say(f"written: {path}")
+    if screen.is_closed:
+        return _FAILED
     return _status(outcome, comparison is not None and bool(comparison.worse))
 
 
+def _files(options: argparse.Namespace) -> Files:
+    from .load_results import Files, twice  # noqa: PLC0415
+
+    if path := twice(options.output, options.json):
+        raise Unfit(f"--output and --json both mean {path}: name another file for the figures")
+    return Files(options.output, options.json)
+
+
 def _plan(options: argparse.Namespace) -> Plan:
-    from .._load.files import require_files  # noqa: PLC0415
+    from .._load.files import require_files, require_pipes  # noqa: PLC0415
     from .._load.plan import Plan  # noqa: PLC0415
 
     host, port = options.server
@@ -248,8 +273,10 @@ def _plan(options: argparse.Namespace) -> Plan:
             processes=options.processes,
             reconnect=options.reconnect,
             timeout=options.timeout,
+            greeting=options.greeting,
         )
         require_files(-(-plan.clients // plan.processes))
+        require_pipes(plan.processes)
     except MessageError:
         raise
     except LabUtilsError as error:
@@ -271,7 +298,7 @@ def _line(words: list[str]) -> bytes:
 
 def _is_notification(text: str) -> bool:
     try:
-        document = json.loads(text) if text.startswith(("{", "[")) else None
+        document = json.loads(text) if text.lstrip().startswith(("{", "[")) else None
     except (ValueError, RecursionError):
         return False
     documents = document if isinstance(document, list) else [document]

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from .._load.plan import Plan
 from ..exceptions import LabUtilsError
 from .load_results import Result
-from .load_summary import BAD, GOOD, NOTE, PLAIN, Line, sent, shown
+from .load_summary import BAD, ENOUGH_SENT, GOOD, NOTE, PLAIN, Line, sent, shown
 from .reaching import harmless
 
-_MUST_AGREE = ("request", "clients", "rate", "ramp", "reconnect", "terminated", "ok")
+_MUST_AGREE = ("request", "clients", "rate", "ramp", "reconnect", "greeting", "terminated", "ok")
 _MAY_DIFFER = ("host", "port", "seconds", "warm_up", "processes", "timeout")
 _JUDGED = {
     "requests_per_s": -1,
@@ -69,8 +69,10 @@ def require_replies(earlier: Result, path: str) -> None:
     """Make sure that there is something to compare with.
 
     Raises:
-        LabUtilsError: No good reply was measured.
+        LabUtilsError: No good reply was measured, or no time.
     """
+    if not earlier.outcome.tally.seconds:
+        raise LabUtilsError(f"{path} was measured for 0 s, which has no rate: measure it again")
     if not earlier.outcome.tally.timed:
         raise LabUtilsError(f"{path} has no good reply to compare with: measure it again")
 
@@ -104,7 +106,7 @@ class Comparison:
             Row(_name(key), before[key], now[key], self._is_worse(key, before[key], now[key]))
             for key in _SHOWN
         ]
-        self.worse = [*self._worse_figures(), *self._new_errors()]
+        self.worse = [*self._worse_figures(), *self._new_errors(), *self._not_sent()]
         self.notes = [*self._notes()]
 
     def _is_worse(self, key: str, before: float, now: float) -> bool:
@@ -124,6 +126,14 @@ class Comparison:
         for kind, times in self._result.outcome.tally.errors.items():
             if kind not in before:
                 yield f"errors that were not there: {times:,} x {kind}"
+
+    def _not_sent(self) -> Iterator[str]:
+        before, now = _unsent(self.earlier), _unsent(self._result)
+        if now > max(1 - ENOUGH_SENT, before * self._least):
+            yield (
+                f"requests that could not be sent in time: {now:.1%} of the schedule,"
+                f" earlier {before:.1%}"
+            )
 
     def _notes(self) -> Iterator[str]:
         before, now = self.earlier.outcome, self._result.outcome
@@ -147,6 +157,12 @@ class Comparison:
         yield from ((f"worse: {harmless(text)}", BAD) for text in self.worse)
         if not self.worse:
             yield "not worse than the earlier one", GOOD
+
+
+def _unsent(result: Result) -> float:
+    """Return which part of the requests that were due was not sent, also if it was interrupted."""
+    tally = result.outcome.tally
+    return tally.unsent / max(1, tally.unsent + tally.requests + tally.failed)
 
 
 def _name(key: str) -> str:

@@ -13,6 +13,7 @@ from .._load.fleet import Outcome
 from .load_plots import plots
 from .load_results import PERCENTS, Result
 from .load_summary import HINTS, described, ms, per_second, sent, shown, warnings
+from .reaching import harmless
 
 if TYPE_CHECKING:
     from .load_comparison import Comparison
@@ -54,7 +55,7 @@ def page(result: Result, comparison: Comparison | None) -> str:
     parts = [
         *_head(title, result),
         *_tiles(result),
-        *(f'<p class="note">{escape(text)}</p>' for text in warnings(outcome)),
+        *(f'<p class="note">{_text(text)}</p>' for text in warnings(outcome)),
         *_errors(outcome),
         *(_comparison(comparison) if comparison else ()),
         *_drawings(outcome, comparison),
@@ -71,10 +72,10 @@ def _head(title: str, result: Result) -> Iterator[str]:
     plan = result.outcome.plan
     yield '<!doctype html><html lang="en"><head><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width">'
-    yield f"<title>{escape(title)}</title><style>{_STYLE}</style></head><body>"
-    yield f"<h1>{escape(title)}</h1>"
-    yield f'<p class="quiet">{escape(result.time.replace("T", " "))}</p>'
-    yield f"<p><code>{escape(sent(plan)[:_MOST_REQUEST])}</code><br>{escape(described(plan))}</p>"
+    yield f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>"
+    yield f"<h1>{_text(title)}</h1>"
+    yield f'<p class="quiet">{_text(result.time.replace("T", " "))}</p>'
+    yield f"<p><code>{_text(sent(plan)[:_MOST_REQUEST])}</code><br>{_text(described(plan))}</p>"
     if result.outcome.was_interrupted:
         yield f'<p class="note">interrupted after {result.outcome.tally.seconds:.1f} s</p>'
 
@@ -93,7 +94,7 @@ def _tiles(result: Result) -> Iterator[str]:
 
 
 def _tile(value: str, name: str, look: str = "") -> str:
-    return f'<div><b class="{look}">{escape(value)}</b>{escape(name)}</div>'
+    return f'<div><b class="{look}">{_text(value)}</b>{_text(name)}</div>'
 
 
 def _errors(outcome: Outcome) -> Iterator[str]:
@@ -121,7 +122,7 @@ def _comparison(comparison: Comparison) -> Iterator[str]:
     ]
     yield from _table(("figure", "earlier", "now", "ratio"), rows)
     for look, texts in (("bad", comparison.worse), ("note", comparison.notes)):
-        yield from (f'<p class="{look}">{escape(text)}</p>' for text in texts)
+        yield from (f'<p class="{look}">{_text(text)}</p>' for text in texts)
     if not comparison.worse:
         yield '<p class="good">not worse</p>'
 
@@ -131,7 +132,7 @@ def _drawings(outcome: Outcome, comparison: Comparison | None) -> Iterator[str]:
         return
     earlier = None if comparison is None else comparison.earlier.outcome
     for title, svg in plots(outcome, earlier):
-        yield f"<h2>{escape(title)}</h2>{svg}"
+        yield f"<h2>{_text(title)}</h2>{svg}"
 
 
 def _percentiles(outcome: Outcome) -> Iterator[str]:
@@ -177,4 +178,8 @@ def _look(column: tuple[str, ...]) -> str:
 
 def _row(tag: str, row: tuple[str, ...], looks: list[str]) -> str:
     cells = zip(row, looks, strict=True)
-    return f"<tr>{''.join(f'<{tag}{look}>{escape(text)}</{tag}>' for text, look in cells)}</tr>"
+    return f"<tr>{''.join(f'<{tag}{look}>{_text(text)}</{tag}>' for text, look in cells)}</tr>"
+
+
+def _text(text: str) -> str:
+    return escape(harmless(text))

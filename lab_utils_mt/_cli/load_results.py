@@ -29,6 +29,7 @@ _FORMAT = "lab_utils_mt load 1"
 _MOST_FILE = 2**28  # bytes
 _PAGE, _FIGURES = "load.html", "load.json"
 _PAGES = {".html", ".htm"}
+_DAMAGE = (LabUtilsError, KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +120,7 @@ def read(path: Path) -> Result:
         )
         about = {str(name): str(value) for name, value in values["machine"].items()}
         return Result(outcome, str(values["time"]), about)
-    except (LabUtilsError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except _DAMAGE as error:
         raise LabUtilsError(f"the figures of a load in {path} are damaged: {error}") from error
 
 
@@ -152,31 +153,56 @@ class Files:
     """
 
     def __init__(self, output: Path | None, figures: Path | None) -> None:
-        self._page: Path | None = None
+        self._page = _page(output)
         self._figures = [] if figures is None else [figures]
-        if output is not None:
-            self._page = output
-            if output.suffix.lower() not in _PAGES:
-                _make_folder(output)
-                self._page = output / _PAGE
-                self._figures.append(output / _FIGURES)
+        if output is not None and self._page != output:
+            _make_folder(output)
+            self._figures.append(output / _FIGURES)
         for path in (*self._figures, *filter(None, [self._page])):
             _check(path)
 
+    @property
+    def are_wanted(self) -> bool:
+        """Whether anything is to be written."""
+        return bool(self._figures or self._page)
+
     def write(self, result: Result, comparison: Comparison | None) -> Iterator[Path]:
-        """Write all files; yield each.
+        """Write all files; yield each that is written.
 
         Raises:
-            LabUtilsError: One cannot be written.
+            LabUtilsError: Some cannot be written; the others are.
         """
+        complaints = []
+        for path, text in self._texts(result, comparison):
+            try:
+                _write(path, text)
+            except LabUtilsError as error:
+                complaints.append(str(error))
+            else:
+                yield path
+        if complaints:
+            raise LabUtilsError("; ".join(complaints))
+
+    def _texts(self, result: Result, comparison: Comparison | None) -> Iterator[tuple[Path, str]]:
         for path in self._figures:
-            _write(path, json.dumps(result.as_json()) + "\n")
-            yield path
+            yield path, json.dumps(result.as_json()) + "\n"
         if self._page is not None:
             from .load_page import page  # noqa: PLC0415  (matplotlib is slow)
 
-            _write(self._page, page(result, comparison))
-            yield self._page
+            yield self._page, page(result, comparison)
+
+
+def twice(output: Path | None, figures: Path | None) -> Path | None:
+    """Return the file that is asked for as the page and for the figures; None if there is none."""
+    page = _page(output)
+    same = page and figures and page.resolve() == figures.resolve()
+    return figures if same else None
+
+
+def _page(output: Path | None) -> Path | None:
+    if output is None or output.suffix.lower() in _PAGES:
+        return output
+    return output / _PAGE
 
 
 def _make_folder(path: Path) -> None:

@@ -22,10 +22,19 @@ _HEADS = ("s", "requests/s", "p50 ms", "p99 ms", "max ms", "errors")
 
 
 class LoadScreen:
-    """Plain lines, for a file or a pipe."""
+    """Plain lines, for a file or a pipe.
 
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
+    Args:
+        plan: The load.
+        may_be_closed: Whether all goes on if nobody reads on, as after ``| head``.
+
+    Attributes:
+        is_closed: Whether nobody reads on.
+    """
+
+    def __init__(self, plan: Plan, may_be_closed: bool = False) -> None:
+        self._plan, self._may_be_closed = plan, may_be_closed
+        self.is_closed = False
         self._next_line = 0.0  # second of the measurement
 
     def __enter__(self) -> LoadScreen:
@@ -37,8 +46,19 @@ class LoadScreen:
         pass
 
     def say(self, text: str, style: str = PLAIN) -> None:
-        """Write a line that stays."""
-        print(text, flush=True)
+        """Write a line that stays.
+
+        Raises:
+            BrokenPipeError: Nobody reads on, and all shall end.
+        """
+        if self.is_closed:
+            return
+        try:
+            print(text, flush=True)
+        except BrokenPipeError:
+            if not self._may_be_closed:
+                raise
+            self.is_closed = True
 
     def show(self, progress: Progress) -> None:
         """Tell of a second, if it is time to."""
@@ -133,6 +153,6 @@ def _words(progress: Progress) -> Iterable[str]:
         yield f"{errors} errors"
 
 
-def make_screen(plan: Plan) -> LoadScreen:
+def make_screen(plan: Plan, may_be_closed: bool) -> LoadScreen:
     """Return what suits the standard output."""
-    return LiveLoadScreen(plan) if is_terminal() else LoadScreen(plan)
+    return LiveLoadScreen(plan) if is_terminal() else LoadScreen(plan, may_be_closed)

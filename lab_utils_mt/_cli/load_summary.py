@@ -15,7 +15,9 @@ Line = tuple[str, str]
 """A line and its style, as rich names it."""
 
 GOOD, BAD, NOTE, PLAIN = "green", "bold red", "yellow", ""
-_ENOUGH_SENT = 0.999
+ENOUGH_SENT = 0.999
+"""A load of which less was sent did not keep its schedule."""
+
 _LARGE = 1000
 _FEW = 100  # requests/s
 _WIDTH = 40  # characters of the longest bar
@@ -27,8 +29,9 @@ HINTS = {
     "server full": "the server takes no more clients: raise its max_clients, or use fewer",
     "closed": "a server that answers one request per connection needs --reconnect",
     "cut off": "a server that ends a reply by closing needs --reconnect",
-    "surplus": "a server that sends several lines per reply, and closes, needs --reconnect;"
-    " what is measured then is the time to the first line",
+    "surplus": "a server that greets each new connection needs --greeting; one that sends several"
+    " lines per reply, and closes, needs --reconnect; what is measured then is the time to the"
+    " first line",
     "too many open files": "use more --processes, or raise the limit of open files (ulimit -n)",
     "no free local port": "each closed connection keeps its port for a while: use fewer --clients",
     "reset": "a server whose backlog is full resets connections: try --ramp",
@@ -66,6 +69,7 @@ def described(plan: Plan) -> str:
     parts += [f"ramp {plan.ramp:g} s"] if plan.ramp else []
     parts += [f"warm-up {plan.warm_up:g} s"] if plan.warm_up else []
     parts += [f"{plan.processes} processes"] if plan.processes > 1 else []
+    parts += [f"lines of greeting: {plan.greeting}"] if plan.greeting else []
     parts += ["a connection per request"] if plan.reconnect else []
     return ", ".join(parts)
 
@@ -177,7 +181,7 @@ def _more_processes(plan: Plan) -> str:
 
 def _not_sent(outcome: Outcome) -> Iterator[str]:
     unsent, reached = outcome.tally.unsent, outcome.reached
-    if not unsent or (reached is not None and reached > _ENOUGH_SENT):
+    if not unsent or (reached is not None and reached > ENOUGH_SENT):
         return
     whole = "" if reached is None else f" of {outcome.plan.scheduled:,.0f}"
     yield (

@@ -8,6 +8,7 @@ import sys
 from ..exceptions import LabUtilsError
 
 _OWN = 32  # files that a process has beside its connections
+_PIPES = 2  # to and from each process of a load
 _MOST_ON_WINDOWS = 512 - _OWN  # sockets that select() takes there
 
 
@@ -28,6 +29,23 @@ def require_files(connections: int) -> None:
         )
 
 
+def require_pipes(processes: int) -> None:
+    """Raise the limit of open files as far as this process needs it to talk to others.
+
+    Args:
+        processes: How many others there will be.
+
+    Raises:
+        LabUtilsError: There may not be so many; the text says what can be done.
+    """
+    most = most_connections(_PIPES * processes) // _PIPES
+    if processes > most:
+        raise LabUtilsError(
+            f"{processes} processes, but this one may have the files to talk to {most}:"
+            " use fewer processes, or raise the limit of open files (ulimit -n)"
+        )
+
+
 if sys.platform == "win32":
 
     def most_connections(wanted: int) -> int:
@@ -45,4 +63,4 @@ else:
             with contextlib.suppress(ValueError, OSError):  # then it stays as it is
                 resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
             soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - _OWN)
+        return wanted if soft == resource.RLIM_INFINITY else max(0, min(wanted, soft - _OWN))

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -149,6 +150,8 @@ class _Worker:
                 self._news.put((self, json.loads(line)))
             except ValueError:  # a traceback
                 said = (said + line)[-_MOST_TEXT:]
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(_GRACE)
         self._news.put((self, {"ended": said}))
 
     def take(self, news: dict[str, Any]) -> None:
@@ -161,7 +164,7 @@ class _Worker:
             self.has_ended = True
             last = news["ended"].strip().rpartition("\n")[2]
             if self.tally is None and not self.failure:
-                self.failure = f"a process of the load ended early: {last or 'it said nothing'}"
+                self.failure = _early_end(last, self._process.returncode)
 
     def dismiss(self) -> None:
         """Let the process end."""
@@ -181,6 +184,18 @@ class _Worker:
             self._thread.join()
         assert self._process.stdout is not None
         self._process.stdout.close()
+
+
+def _early_end(said: str, status: int | None) -> str:
+    """Return what to tell of a process that ended before it had told what it measured."""
+    how, advice = f"exit status {'unknown' if status is None else status}", "run it again"
+    if status is not None and status < 0:
+        how = f"signal {-status}, {signal.strsignal(-status) or 'unknown'}"
+        advice = "it had no time to tell more: look whether memory ran out, or use fewer clients"
+    return (
+        f"a process of the load ended early: {said or 'it said nothing'} ({how}):"
+        f" what was measured is lost; {advice}"
+    )
 
 
 def _start() -> subprocess.Popen[str]:

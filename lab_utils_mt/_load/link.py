@@ -17,6 +17,7 @@ from .verdict import CLOSED, is_refusal, kind_of
 
 _SIZE, _BIG_SIZE = 16 * 1024, 256 * 1024  # bytes read at a time; the latter of long replies
 _TOO_LONG = f"a reply of more than {MOST_REPLY >> 20} MiB"
+_UNASKED = "the server sent a line that answers no request: a greeting, or a second reply"
 _PAUSE = NANOSECONDS // 10  # before a connection is tried again that gave no reply
 
 _clock = time.perf_counter_ns
@@ -297,13 +298,16 @@ class Link:
         if self.is_busy:
             self._fail("surplus", "the server sent more than one reply to a request")
         else:
+            self._load.ledger.fail("surplus", _UNASKED)
             self.close()
 
     def _judge(self, reply: bytes, now: int) -> None:
+        complaint = self._load.judge.complaint(reply)
         if not self.is_busy:
+            if complaint is None or not is_refusal(complaint[0]):
+                self._load.ledger.fail("surplus", _UNASKED)
             self.close()  # it will connect again when it has something to send
             return
-        complaint = self._load.judge.complaint(reply)
         if complaint is None:
             self._count(now)
         elif is_refusal(complaint[0]):

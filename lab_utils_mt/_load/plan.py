@@ -10,6 +10,7 @@ from ..exceptions import LabUtilsError
 
 MOST_CLIENTS = 100_000
 MOST_PROCESSES = 64
+MOST_GREETING = 1000  # lines
 LEAST_RATE, MOST_RATE = 0.001, 1_000_000.0
 _MOST_SECONDS = 7 * 86_400.0
 _MOST_PORT = 65_535
@@ -22,7 +23,7 @@ _NUMBERS: dict[str, tuple[float, float]] = {
     "warm_up": (0, _MOST_SECONDS),
     "processes": (1, MOST_PROCESSES),
     "timeout": (0.001, _MOST_SECONDS),
-    "greeting": (0, 1000),
+    "greeting": (0, MOST_GREETING),
 }
 _WHOLE = {"port", "clients", "processes", "greeting"}
 _BYTES = {"request", "skip_prefix", "ok"}

@@ -1,6 +1,7 @@
 """What did the clients see: how many replies, how late, what went wrong?
 
-Latencies are kept as HdrHistogram does: in microseconds, from 1 us to 1 h, to three digits.
+Latencies are kept as HdrHistogram does: in microseconds, from 1 us to 30 days, to three digits: a
+plan may measure for a week, and wait for a connection and for a reply as long.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from hdrh.histogram import HdrHistogram
 
 from ..exceptions import LabUtilsError
 
-_LEAST, _MOST, _DIGITS = 1, 3_600_000_000, 3
+_LEAST, _MOST, _DIGITS = 1, 30 * 86_400_000_000, 3
+_MOST_COUNT = 2**63 - 1  # of what is read
 _BITS = 7  # of a latency within a second: to 1.6 %
 _MICROSECONDS = 1e6
 _MOST_EXAMPLE = 300  # characters
@@ -128,11 +130,11 @@ class Second:
     @classmethod
     def from_json(cls, values: Any) -> Second:
         """Return what :meth:`as_json` wrote; any error if it did not."""
-        second, seconds, requests, errors, worst, counts = values
-        numbers = map(int, (second, requests, errors, worst))
-        second, requests, errors, worst = numbers
-        pairs = {int(latency): int(times) for latency, times in counts}
-        return cls(second, _finite(seconds), requests, errors, worst, Counter(pairs))
+        second, seconds, *numbers, counts = values
+        requests, errors, worst = map(_whole, numbers)
+        pairs = {_whole(latency): _whole(times) for latency, times in counts}
+        number = -_whole(-second) if second < 0 else _whole(second)
+        return cls(number, _finite(seconds), requests, errors, worst, Counter(pairs))
 
 
 @dataclass
@@ -261,22 +263,38 @@ class Tally:
             tally = cls()
             tally.histogram.decode_and_add(values["histogram"])
             for name in ("requests", "late", "unsent", "bytes_in"):
-                setattr(tally, name, int(values[name]))
+                setattr(tally, name, _whole(values[name]))
             for name in ("waited", "seconds", "cpu_seconds"):
                 setattr(tally, name, _finite(values[name]))
-            tally.errors.update({str(kind): int(n) for kind, n in values["errors"].items()})
+            tally.errors.update({str(kind): _whole(n) for kind, n in values["errors"].items()})
             tally.first_errors = {str(k): str(text) for k, text in values["first_errors"].items()}
             tally.timeline = [Second.from_json(second) for second in values["timeline"]]
+            _require_sense(tally)
         except _UNREADABLE as error:
             raise LabUtilsError(f"this is no tally of a load: {error!r}") from error
         return tally
 
 
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_COUNT:
+        raise ValueError(f"{str(value)[:_MOST_EXAMPLE]!r} is no number from 0 to {_MOST_COUNT}")
+    return value
+
+
 def _finite(value: Any) -> float:
     number = float(value)
-    if not math.isfinite(number):
+    if not (math.isfinite(number) and number >= 0):
         raise ValueError(f"{number} is no number of seconds")
     return number
+
+
+def _require_sense(tally: Tally) -> None:
+    """Make sure that no figure contradicts another."""
+    if not max(tally.timed, tally.late) <= tally.requests:
+        text = f"{tally.requests} requests, but {tally.timed} latencies, {tally.late} of them late"
+        raise ValueError(text)
+    if any(second.second < 0 for second in tally.timeline):
+        raise ValueError("its time line begins before the measurement")
 
 
 def _values(histogram: HdrHistogram, percents: Iterable[float]) -> dict[float, int]:

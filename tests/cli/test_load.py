@@ -26,10 +26,11 @@ from test_command_line import run
 from lab_utils_mt._cli import load, load_plots, load_summary
 from lab_utils_mt._cli.load_comparison import Comparison
 from lab_utils_mt._cli.load_page import page
-from lab_utils_mt._cli.load_results import Result, read
+from lab_utils_mt._cli.load_results import Files, Result, read
 from lab_utils_mt._load.fleet import Outcome
 from lab_utils_mt._load.plan import Plan
 from lab_utils_mt._load.tally import Second, Tally
+from lab_utils_mt.exceptions import LabUtilsError
 
 HOSTILE = b"Error! <script>alert('x')</script>&\x1b[31m\n"
 
@@ -112,9 +113,11 @@ def test_a_json_line_is_sent_as_it_stands(stage: Stage, capsys: pytest.CaptureFi
     where = f"127.0.0.1:{stage.port}"
     line = '{"jsonrpc":"2.0","id":1,"method":"ping"}'
     assert run(capsys, "load", where, line, "--seconds", "0.2")[0] == 0
-    status, _, errors = run(capsys, "load", where, '{"jsonrpc":"2.0","method":"ping"}')
-    assert status == 2
-    assert errors == "load: a JSON-RPC notification gets no reply: give it an id\n"
+    for space in ("", " "):
+        line = space + '{"jsonrpc":"2.0","method":"ping"}'
+        status, _, errors = run(capsys, "load", where, line, "--seconds", "0.1", "--timeout", "0.1")
+        assert status == 2
+        assert errors == "load: a JSON-RPC notification gets no reply: give it an id\n"
 
 
 class Small(Stage):
@@ -159,6 +162,11 @@ def test_no_server_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         ((":1", "ping", "--ramp", "-1"), "argument --ramp"),
         ((":1", "ping", "--processes", "0"), "argument --processes"),
         ((":1", "ping", "--timeout", "0"), "argument --timeout"),
+        ((":1", "ping", "--greeting", "-1"), "argument --greeting"),
+        (
+            (":1", "ping", "--greeting", "1001"),
+            "argument --greeting: '1001' is not a number from 0 to 1000",
+        ),
         (
             (":1", "ping", "--worse-by", "-1"),
             "argument --worse-by: '-1' is not a number of percent",
@@ -186,6 +194,8 @@ def test_bad_words_get_the_usage_and_one_line(
         (("ping", "--json", "missing/a.json"), 1, "cannot write"),
         (("ping", "--output", "missing/a.html"), 1, "cannot write"),
         (("ping", "--output", "missing/folder"), 1, "cannot make the folder"),
+        (("ping", "--output", "a.html", "--json", "./a.html"), 2, "both mean a.html: name another"),
+        (("ping", "--output", "new", "--json", "new/load.html"), 2, "both mean new/load.html"),
         (("ping", "--compare", "missing.json"), 2, "cannot read"),
         (("ping", "--compare", "text.json"), 2, "has no figures of a load"),
         (("ping", "--compare", "list.json"), 2, "has no figures of a load: write them with"),
@@ -219,6 +229,24 @@ def test_more_clients_than_files_is_one_line(capsys: pytest.CaptureFixture[str])
     status, _, errors = run(capsys, "load", "127.0.0.1:1", "ping", "--clients", "100000")
     assert (status, len(errors.splitlines())) == (2, 1)
     assert "use more processes" in errors
+
+
+def test_more_processes_than_files_is_one_line(tmp_path: Path) -> None:
+    """Exit status 2: this program needs two files for each of them."""
+    words = "-m lab_utils_mt load 127.0.0.1:1 ping --clients 40 --processes 40"
+    done = subprocess.run(
+        ["sh", "-c", f"ulimit -n 48; exec {sys.executable} {words}"],
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "load: 40 processes, but this one may have the files to talk to 8:"
+        " use fewer processes, or raise the limit of open files (ulimit -n)\n"
+    )
 
 
 @pytest.mark.parametrize("missing", ["rich", "matplotlib", "hdrh"])
@@ -310,6 +338,56 @@ def test_errors_that_were_not_there_are_worse(
     assert "worse: errors that were not there: " in output
 
 
+def test_a_schedule_that_is_not_kept_is_worse(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Although the figures may be worse by as much; but only if it was kept before."""
+    kept, late = str(tmp_path / "kept.json"), str(tmp_path / "late.json")
+    line = "worse: requests that could not be sent in time: "
+    words = ("--rate", "100", "--worse-by", "999999", "--json")
+    with replying(b"hello\n") as port:
+        assert measure(capsys, port, *words, kept)[0] == 0
+    with replying(b"hello\n", 0.05) as port:
+        status, output, _ = measure(capsys, port, *words, late, "--compare", kept)
+        assert status == 3
+        assert line in output
+        assert measure(capsys, port, *words, late, "--compare", late)[0] == 0
+    (text,) = (text for text in output.splitlines() if text.startswith(line))
+    assert float(text.removeprefix(line).partition("%")[0]) > 50
+    assert " of the schedule, earlier " in text
+
+
+def test_a_greeting_belongs_to_the_load(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """With it there are no errors, and only then it can be compared."""
+    path = str(tmp_path / "a.json")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=_greeting, args=(listener,))
+        thread.start()
+        port, words = listener.getsockname()[1], ("--rate", "20", "--json", path)
+        status, output, _ = measure(capsys, port, *words, "--greeting", "1")
+        assert (status, "no errors" in output) == (0, True)
+        status, output, _ = measure(capsys, port, *words)
+        assert "x surplus: the server sent a" in output
+        assert "needs --greeting" in output
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+    status, _, errors = measure(capsys, port, "--rate", "20", "--greeting", "1", "--compare", path)
+    assert status == 2
+    assert "greeting 0, now 1" in errors
+
+
+def _greeting(listener: socket.socket) -> None:
+    """Serve one client after the other, until nobody can come any more."""
+    with contextlib.suppress(OSError):
+        while True:
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError), client.makefile("rb") as lines:
+                client.sendall(b"welcome\n")
+                for _ in lines:
+                    threading.Event().wait(0.01)
+                    client.sendall(b"hello\n")
+
+
 def _good_then_bad(listener: socket.socket) -> None:
     """Serve the look whether somebody is there, and one client."""
     for _ in range(2):
@@ -348,6 +426,36 @@ def test_nothing_can_be_compared_with_no_reply(
     assert errors == f"load: {path} has no good reply to compare with: measure it again\n"
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "complaint"),
+    [
+        ("tally", {"requests": -5}, "are damaged"),
+        ("tally", {"requests": 0}, "are damaged"),
+        ("tally", {"errors": {"reset": 10**400}}, "are damaged"),
+        ("tally", {"timeline": [[0, 1, 10**400, 0, 0, []]]}, "are damaged"),
+        ("tally", {"seconds": -1}, "are damaged"),
+        ("tally", {"seconds": 0}, "was measured for 0 s"),
+        ("busiest", 10**400, "are damaged"),
+    ],
+)
+def test_a_damaged_file_costs_no_measurement(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, part: str, change: Any, complaint: str
+) -> None:
+    """Exit status 2, before anything is sent."""
+    path = tmp_path / "a.json"
+    plan = Plan("127.0.0.1", 1, b"echo\n", seconds=0.3)
+    tally = Tally(seconds=0.3)
+    tally.record(500)
+    values = Result.of(Outcome(plan, tally, 0.1)).as_json()
+    path.write_text(json.dumps(values))
+    assert measure(capsys, 1, "--compare", str(path))[0] == 1  # but for the server all is well
+    values[part] = values[part] | change if part == "tally" else change
+    path.write_text(json.dumps(values))
+    status, output, errors = measure(capsys, 1, "--compare", str(path))
+    assert (status, output, len(errors.splitlines())) == (2, "", 1)
+    assert complaint in errors
+
+
 def test_how_much_worse_is_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     """The help and the options agree."""
     parser = argparse.ArgumentParser()
@@ -369,6 +477,7 @@ def test_the_help_fits_a_terminal(
         "99 of 100 within p99",
         "With --ramp",
         "a file cannot be written",
+        "could not be sent in time",
         "more than 10 %",
     ):
         assert text in output
@@ -397,7 +506,8 @@ def test_what_should_be_known_of_the_figures(monkeypatch: pytest.MonkeyPatch) ->
 
     assert list(load_summary.warnings(outcome(Tally(), ramp=2.0, warm_up=2.0))) == []
     assert "the clients came over 2 s" in "".join(load_summary.warnings(outcome(Tally(), ramp=2.0)))
-    assert "to the first line" in load_summary.HINTS["surplus"]
+    for words in ("--greeting", "--reconnect", "to the first line"):
+        assert words in load_summary.HINTS["surplus"].replace("\n", " ")
 
 
 def test_a_long_time_line_is_drawn_whole() -> None:
@@ -458,9 +568,33 @@ def test_the_page_is_safe_and_whole(capsys: pytest.CaptureFixture[str], tmp_path
     assert "<code>&lt;b&gt;&amp;</code>" in page
     assert "http" not in page
     assert page.count("<svg") == 3
+    assert "\x1b" not in page
+    assert "&amp;\\x1b[31m" in page
     assert "prefers-color-scheme: dark" in page
     for text in ("Error! reply", "p99", "Latency by percentile", "Compared", "earlier", "intended"):
         assert text in page
+
+
+def test_a_page_shows_no_control_characters_of_a_file() -> None:
+    """Nor what turns the direction of the text."""
+    result = Result.of(outcome(Tally(seconds=1.0)))
+    earlier = dataclasses.replace(result, machine={**result.machine, "python": "3\x1b]0;\u202e"})
+    told = page(result, Comparison(earlier, result, 25.0))
+    assert "python was 3\\x1b]0;\\u202e, now " in told
+    assert not {"\x1b", "\u202e"} & set(told)
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_file_that_cannot_be_written_costs_only_itself(tmp_path: Path, lost: int) -> None:
+    """The other one is written all the same, then it is told."""
+    paths = [tmp_path / "page.html", tmp_path / "a.json"]
+    files = Files(*paths)
+    paths[lost].mkdir()
+    written: list[Path] = []
+    with pytest.raises(LabUtilsError) as caught:
+        written.extend(files.write(Result.of(outcome(Tally(seconds=1.0))), None))
+    assert paths[1 - lost].is_file()
+    assert str(caught.value).startswith(f"cannot write {paths[lost]}: ")
 
 
 def _hostile(listener: socket.socket) -> None:
@@ -535,6 +669,31 @@ def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:
     assert "interrupted after " in output
     assert "good replies" in output
     assert read(path).outcome.was_interrupted
+
+
+def test_a_closed_output_loses_no_file(stage: Stage, tmp_path: Path) -> None:
+    """As after ``| head -1``: the measurement goes on; exit status 1."""
+    path, folder = tmp_path / "a.json", tmp_path / "all"
+    words = ("--seconds", "1.5", "--json", str(path), "--output", str(folder))
+    with start(stage, tmp_path, *words) as program:
+        assert program.stdout is not None
+        assert program.stderr is not None
+        program.stdout.readline()
+        program.stdout.close()
+        errors = program.stderr.read()
+        assert program.wait(TIMEOUT) == 1
+    assert errors == ""
+    assert read(path).outcome.tally.seconds >= 1.5
+    assert (folder / "load.html").stat().st_size > 1000
+
+
+def test_a_closed_output_ends_a_load_that_nobody_needs(stage: Stage, tmp_path: Path) -> None:
+    """If there are no files either; exit status 1."""
+    with start(stage, tmp_path) as program:
+        assert program.stdout is not None
+        program.stdout.readline()
+        program.stdout.close()
+        assert program.wait(TIMEOUT) == 1
 
 
 def test_a_killed_load_leaves_no_process(stage: Stage, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import threading
 
+import psutil
 import pytest
 from daemons import Stage, wait_until
 from scripted import answering, scripted
@@ -73,8 +74,29 @@ def test_a_host_without_address_starts_nothing() -> None:
 def test_a_process_that_cannot_work_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The last line that it wrote tells why."""
     monkeypatch.setattr(fleet, "_START", "raise SystemExit('no memory')")
-    with pytest.raises(LabUtilsError, match="ended early: no memory"):
+    with pytest.raises(LabUtilsError, match=r"ended early: no memory \(exit status 1\): "):
         run(Plan("127.0.0.1", 9, REQUEST))
+
+
+def test_a_killed_process_is_told() -> None:
+    """By what, what is lost, and what may help; the others end."""
+
+    def kill() -> None:
+        wait_until(lambda: server.requests > 20)
+        next(child for child in psutil.Process().children() if is_ours(child)).kill()
+
+    def is_ours(child: psutil.Process) -> bool:
+        return any("_load.worker" in word for word in child.cmdline())
+
+    with scripted(answering(b"hello\n")) as server:
+        thread = threading.Thread(target=kill)
+        thread.start()
+        with pytest.raises(LabUtilsError) as caught:
+            run(Plan("127.0.0.1", server.port, REQUEST, 2, 600, processes=2))
+        thread.join()
+    assert "(signal 9, Killed): what was measured is lost" in str(caught.value)
+    assert "whether memory ran out" in str(caught.value)
+    assert not any(is_ours(child) for child in psutil.Process().children())
 
 
 def test_when_the_load_may_be_the_limit() -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from hdrh.histogram import HdrHistogram
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,8 @@ from lab_utils_mt._load.ledger import NANOSECONDS, Ledger
 from lab_utils_mt._load.tally import Second, Tally, rank
 from lab_utils_mt.exceptions import LabUtilsError
 
-LATENCIES = st.lists(st.integers(1, 3_600_000_000), min_size=1, max_size=60)
+HOUR = 3_600_000_000  # microseconds
+LATENCIES = st.lists(st.integers(1, 21 * 24 * HOUR), min_size=1, max_size=60)
 PERCENT = st.floats(0, 100)
 
 
@@ -103,6 +105,24 @@ def test_nothing_was_seen() -> None:
         {"late": float("nan")},
         {"timeline": [[0, float("nan"), 2, 3, 4, []]]},
         {"bytes_in": float("inf")},
+        {"requests": 0},
+        {"requests": -5},
+        {"requests": 10**400},
+        {"requests": "1"},
+        {"requests": True},
+        {"requests": 1.5},
+        {"late": 2},
+        {"unsent": -1},
+        {"bytes_in": 2**63},
+        {"errors": {"reset": 10**400}},
+        {"errors": {"reset": -1}},
+        {"seconds": -1.0},
+        {"seconds": 10**400},
+        {"timeline": [[10**400, 1, 2, 3, 4, []]]},
+        {"timeline": [[-1, 1, 2, 3, 4, []]]},
+        {"timeline": [[0, 1, -2, 3, 4, []]]},
+        {"timeline": [[0, 1, 2, 3, 4, [[2**63, 1]]]]},
+        {"timeline": [[0, 1, 2, 3, 4, [[5, -1]]]]},
     ],
 )
 def test_a_damaged_tally_is_refused(change: dict[str, Any]) -> None:
@@ -113,6 +133,23 @@ def test_a_damaged_tally_is_refused(change: dict[str, Any]) -> None:
     for other in (None, [], 3, {}):
         with pytest.raises(LabUtilsError, match="no tally of a load"):
             Tally.from_json(other)
+
+
+def test_a_wait_of_weeks_is_kept_whole() -> None:
+    """As long as a plan may wait; and it costs no more room."""
+    long = 21 * 24 * HOUR
+    tally = Tally.from_json(tally_of([long]).to_json())
+    assert tally.most * 1e6 == pytest.approx(long, rel=0.001)
+    assert len(tally.to_json()["histogram"]) < 100
+    assert len(tally.histogram.counts) < 50_000
+
+
+def test_a_tally_of_before_can_be_read() -> None:
+    """Its histogram ended at 1 h."""
+    earlier = HdrHistogram(1, HOUR, 3)
+    earlier.record_value(HOUR // 2)
+    values = tally_of([5]).to_json() | {"histogram": earlier.encode().decode()}
+    assert Tally.from_json(values).most == pytest.approx(1800, rel=0.001)
 
 
 def test_a_long_time_line_does_not_grow_for_ever() -> None:

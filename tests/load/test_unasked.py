@@ -1,0 +1,69 @@
+"""Lines that answer no request: they must not make a server look better."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import pytest
+from scripted import Scripted, scripted
+
+from lab_utils_mt._load.driver import drive
+from lab_utils_mt._load.plan import Plan
+from lab_utils_mt._load.tally import Tally
+
+PAUSE = 0.02  # seconds; at the rate below a client has nothing to do then
+
+
+def load(port: int, **options: Any) -> Tally:
+    """Put some load on a port, with pauses between the requests."""
+    return drive(Plan("127.0.0.1", port, b"read\n", rate=10.0, seconds=0.6, **options))
+
+
+def greeting(server: Scripted, client: socket.socket) -> None:
+    client.sendall(b"welcome\n")
+    for _ in server.lines(client):
+        server.over.wait(PAUSE)
+        client.sendall(b"hello\n")
+
+
+@pytest.mark.parametrize("lines", [0, 1])
+def test_a_greeting_is_no_reply(lines: int) -> None:
+    """The real reply then comes while nobody waits for one; a greeting that is known is fine."""
+    with scripted(greeting) as server:
+        tally = load(server.port, greeting=lines)
+    assert set(tally.errors) == (set() if lines else {"surplus"})
+    assert tally.requests > 2
+
+
+@pytest.mark.parametrize("more", [b"done\n", b"one\ntwo\n", b"Error! why\n"])
+def test_a_second_reply_that_comes_later_is_an_error(more: bytes) -> None:
+    """One line or several, good or bad; the client goes on with a new connection."""
+
+    def serve(server: Scripted, client: socket.socket) -> None:
+        for _ in server.lines(client):
+            client.sendall(b"ok\n")
+            server.over.wait(PAUSE)
+            client.sendall(more)
+
+    with scripted(serve) as server:
+        tally = load(server.port)
+        assert server.connections > 2
+    assert set(tally.errors) == {"surplus"}
+    assert "answers no request" in tally.first_errors["surplus"]
+
+
+def test_a_server_may_say_that_it_ends() -> None:
+    """Nobody asked, but nothing failed: the next request finds out."""
+
+    def serve(server: Scripted, client: socket.socket) -> None:
+        for _ in server.lines(client):
+            client.sendall(b"ok\n")
+            server.over.wait(PAUSE)
+            client.sendall(b"Error! shutting down\n")
+            return
+
+    with scripted(serve) as server:
+        tally = load(server.port)
+    assert tally.requests > 2
+    assert not tally.errors
