@@ -15,9 +15,10 @@ from pathlib import Path
 from benchmarks.house import question
 from benchmarks.house.progress import progress
 from benchmarks.house.question import FULL, SMOKE, Question, Size
-from benchmarks.house.results import FOLDER, Results
+from benchmarks.house.results import FOLDER, Results, require_folder
 from benchmarks.house.rounds import circumstances, measure
 from benchmarks.house.tables import bars_table
+from lab_utils_mt.exceptions import LabUtilsError
 
 INTERRUPTED = 130
 
@@ -92,13 +93,20 @@ def _size(options: argparse.Namespace) -> Size:
 
 
 def _run(questions: Sequence[Question], size: Size, folder: Path, *, allow_missing: bool) -> int:
+    try:
+        require_folder(folder / "results")
+    except LabUtilsError as fault:
+        print(fault, file=sys.stderr)
+        return 1
     header = circumstances(size)
     found: dict[str, Results] = {}
+    unwritten: list[str] = []
     steps = size.rounds * sum(len(one.cases(size)) for one in questions)
     try:
         with progress(steps) as shown:
             for one in questions:
-                found[one.name] = measure(one, size, header, shown, folder / "results")
+                found[one.name] = measure(one, size, header, shown)
+                unwritten += _faults(found[one.name], folder / "results")
     except KeyboardInterrupt:
         done = ", ".join(found) or "none"
         print(f"\nInterrupted. Kept: {done}. What was being measured is discarded.")
@@ -107,7 +115,18 @@ def _run(questions: Sequence[Question], size: Size, folder: Path, *, allow_missi
     if not size.is_smoke:
         print(bars_table((one, found[one.name]) for one in questions))
         print(f"Results are in {folder / 'results'}; python -m benchmarks report draws them.")
-    return _status(found, allow_missing=allow_missing)
+    status = _status(found, allow_missing=allow_missing)
+    print(*unwritten, sep="\n", end="\n" * bool(unwritten), file=sys.stderr)
+    return status or int(bool(unwritten))
+
+
+def _faults(results: Results, folder: Path) -> list[str]:
+    """Write results; return why they could not be written, or nothing: the others still can."""
+    try:
+        results.write(folder)
+    except LabUtilsError as fault:
+        return [str(fault)]
+    return []
 
 
 def _status(found: Mapping[str, Results], *, allow_missing: bool) -> int:

@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.house import load, question, results
+from benchmarks.house import load, percentile, plots, question, results, tables
 from benchmarks.house.callers import CallersFailed, Seen, call_in_processes
-from benchmarks.house.peer import find
+from benchmarks.house.peer import MissingPeer, find
 from benchmarks.house.question import Bar
 from benchmarks.house.results import Results
-from benchmarks.house.servers import Running
+from benchmarks.house.servers import CONTESTANTS, PEERS, Running, StartFailed, serving
 from benchmarks.house.verdict import judge
-from benchmarks.questions import idle_clients
+from benchmarks.questions import idle_clients, persistent_clients
 from lab_utils_mt._load.fleet import Outcome
 from lab_utils_mt._load.plan import Plan
 from lab_utils_mt._load.tally import Tally
+from lab_utils_mt.exceptions import LabUtilsError
 
 HEADER = {"machine": "some"}
 OURS = {"server": "ours", "clients": 8}
@@ -196,3 +197,149 @@ def test_a_question_says_what_it_asks_and_what_must_be_reached(name: str) -> Non
         shown = [case for case in cases if question.fits(case.labels, plot.only)]
         assert shown, plot
         assert all(plot.x in case.labels for case in shown), plot
+
+
+PEER_FILE = "a_peer_of_the_test"
+PEER = """
+import dataclasses
+from benchmarks.peers import rpyc
+
+def serve(port, options):
+    raise RuntimeError("broken on purpose")
+
+HERE = dataclasses.replace(rpyc.PEER, version=lambda: "1", serve=serve)
+NOT_HERE = dataclasses.replace(HERE, version=rpyc.installed("a-package-that-is-nowhere"))
+"""
+
+
+def test_only_a_peer_that_is_not_installed_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is there and does not start shows a broken benchmark: it must not pass for that."""
+    (tmp_path / f"{PEER_FILE}.py").write_text(PEER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(MissingPeer, match="is not installed"), serving(f"{PEER_FILE}:NOT_HERE"):
+        pass
+    with pytest.raises(StartFailed, match="broken on purpose"), serving(f"{PEER_FILE}:HERE"):
+        pass
+
+
+@pytest.mark.parametrize("why", ["it was not there", "it has another figure only"])
+def test_the_fastest_of_several_is_told_to_be_without_those_that_are_missing(why: str) -> None:
+    """It might have been the fastest."""
+    found = measured(ours=rates(300), slow=rates(100))
+    if why == "it has another figure only":
+        found.case({"server": "fast", "clients": 8}).rounds[0] = {"p50_ms": 1.0}
+    verdict = judge(Bar("", "requests_per_s", OURS, THEIRS, at_least=1.5), found)
+    assert (verdict.word, verdict.note) == ("met", "against slow, without fast")
+
+
+def test_a_bar_is_not_met_by_leaving_clients_without_an_answer() -> None:
+    """Latencies know nothing of requests that had none."""
+    bar = Bar("", "p99_ms", OURS, {"server": "fast"}, at_most=1.0)
+    fast = [{"p99_ms": 2.0}]
+    for served, word in ((8.0, "met"), (2.0, "missed")):
+        found = measured(ours=[{"p99_ms": 1.0, "clients_served": served}], fast=fast)
+        assert judge(bar, found).word == word
+    assert judge(bar, found).note == "it left clients without their turn"
+
+
+def test_the_figures_that_were_divided_are_shown() -> None:
+    """A ratio of two growths says nothing of how much grows."""
+    bar = Bar("", "growth", OURS, {"server": "fast"}, at_most=1.1)
+    found = measured(ours=[{"growth": 1.62}], fast=[{"growth": 1.63}])
+    asked = question.Question("", "", "", "", lambda _: [], [bar], [])
+    assert "1.62 / 1.63" in tables.bars_table([(asked, found)])
+
+
+@pytest.mark.parametrize(
+    ("count", "names"),
+    [
+        (1, {"p50_ms"}),
+        (99, {"p50_ms"}),
+        (100, {"p50_ms", "p99_ms"}),
+        (999, {"p50_ms", "p99_ms"}),
+        (1000, {"p50_ms", "p99_ms", "p999_ms"}),
+    ],
+)
+def test_a_percentile_needs_a_latency_beyond_it(count: int, names: set[str]) -> None:
+    """Of fewer, it would be the longest of them."""
+    assert percentile.told_of([0.001] * count).keys() == names
+    tally = Tally()
+    tally.record(1000, count)
+    tally.requests, tally.seconds = count, 1.0
+    found = load.figures(Outcome(Plan("127.0.0.1", 1, b"hello\n"), tally, 0.0))
+    assert names == {name for name in found if name.startswith("p")}
+
+
+def test_a_folder_that_cannot_be_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not after hours."""
+    file = tmp_path / "file"
+    file.touch()
+    assert main(["start", "--rounds", "1", "--folder", str(file)]) == 1
+    said = capsys.readouterr()
+    assert f"cannot write {file / 'results'}" in said.err
+    assert "first reply" not in said.out
+
+
+def test_results_that_cannot_be_written_leave_no_file_and_the_old_ones(tmp_path: Path) -> None:
+    """Neither a half of the new ones."""
+    measured(ours=rates(1.0)).write(tmp_path)
+    before = results.read("some_question", tmp_path)
+    broken = measured(ours=rates(2.0))
+    broken.header["machine"] = object()
+    with pytest.raises(TypeError):
+        broken.write(tmp_path)
+    (tmp_path / "a_folder.jsonl").mkdir()
+    unwritable = measured(ours=rates(2.0))
+    unwritable.question = "a_folder"
+    with pytest.raises(LabUtilsError, match="cannot write"):
+        unwritable.write(tmp_path)
+    assert results.read("some_question", tmp_path) == before
+    assert {path.name for path in tmp_path.iterdir()} == {"some_question.jsonl", "a_folder.jsonl"}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        list(CONTESTANTS),
+        ["lab_utils_mt, bytes", "lab_utils_mt, text", "ThreadingTCPServer", "rpyc", "Pyro5"],
+        ["socketserver", "lab_utils_mt.socket_comm", "lab_utils_mt.database", "rpyc", "aiokatcp"],
+        ["logging", "loguru", "structlog", "lab_utils_mt"],
+        ["typed", "JSON-RPC", "argparse"],
+        [""],
+    ],
+)
+def test_ours_is_orange_and_no_colour_is_used_twice(names: list[str]) -> None:
+    """Who has a plot of a package in mind finds it in each."""
+    found = plots.colours(names)
+    assert len(set(found.values())) == len(names)
+    others = [name for name in names if name and not name.startswith("lab_utils_mt")]
+    if len(others) == len(names):  # all of them are ours
+        others = []
+    assert {found[name] for name in others}.isdisjoint(plots.SHADES)
+    assert {found[name] for name in names if name not in others} <= set(plots.SHADES)
+    assert found.get("lab_utils_mt", "#E69F00") == "#E69F00"
+
+
+def test_a_further_contestant_takes_part_by_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is measured, and is drawn in a colour of its own; a Peer need not name one."""
+    monkeypatch.setitem(CONTESTANTS, "a new one", "benchmarks.peers.bare:ONE_MESSAGE")
+    asked = {case.labels["server"] for case in persistent_clients.cases(question.FULL)}
+    assert "a new one" in asked
+    found = plots.colours(CONTESTANTS)
+    assert found["a new one"] in plots.FURTHER
+    assert len(set(found.values())) == len(CONTESTANTS)
+
+
+def test_the_peers_are_all_that_is_neither_ours_nor_the_floor() -> None:
+    """Nobody lists them a second time."""
+    assert PEERS == ("rpyc", "Pyro5", "frappy", "aiokatcp", "PyTango", "QMI")
+    assert all(
+        set(bar.against["server"]) == set(PEERS)
+        for bar in persistent_clients.BARS
+        if bar.against and isinstance(bar.against["server"], tuple)
+    )

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from benchmarks.house.peer import find
-from benchmarks.house.percentile import percentile
+from benchmarks.house.percentile import told_of
 from benchmarks.house.servers import Running, environment_of, last_lines
 from lab_utils_mt._load.fleet import busy_part, usable_processors
 
@@ -212,15 +212,13 @@ def _process(server: Running, plan: dict[str, Any]) -> Iterator[_Load]:
 
 
 def _figures(found: list[dict[str, Any]], seconds: float) -> dict[str, float]:
-    latencies = sorted(latency for one in found for latency in one["latencies"])
+    latencies = [latency for one in found for latency in one["latencies"]]
     if not latencies:
         raise CallersFailed("no request was answered")
     busy = [one["busy"] for one in found]
     return {
         "requests_per_s": sum(one["answered"] for one in found) / seconds,
-        "p50_ms": percentile(latencies, 50) * 1e3,
-        "p99_ms": percentile(latencies, 99) * 1e3,
-        "p999_ms": percentile(latencies, 99.9) * 1e3,
+        **told_of(latencies),
         "clients_served": sum(one["waited"] for one in found) / seconds,
         "load_busy": min(1.0, busy_part(busy, usable_processors())),
         "errors": 0,

@@ -8,6 +8,7 @@ processes: that is what its users get.
 from __future__ import annotations
 
 from benchmarks.house.callers import call_in_processes
+from benchmarks.house.percentile import told
 from benchmarks.house.question import Size
 from benchmarks.house.servers import Running
 from lab_utils_mt._load.fleet import Outcome, run
@@ -54,10 +55,10 @@ def closed_loop(
         most_errors: Which part of the requests may fail; the tables tell how many did.
 
     Returns:
-        ``requests_per_s``, ``p50_ms``, ``p99_ms``, ``p999_ms``, ``clients_served`` (how many
-        were waiting for an answer that came, on the average), ``load_busy`` (the share of a core
-        that the busiest load process used, or of all cores that they used together if that is
-        more; 0 to 1), ``errors``.
+        ``requests_per_s``, ``p50_ms``, ``p99_ms`` (of 100 requests or more), ``p999_ms`` (of 1,000
+        or more), ``clients_served`` (how many were waiting for an answer that came, on the
+        average), ``load_busy`` (the share of a core that the busiest load process used, or of all
+        cores that they used together if that is more; 0 to 1), ``errors``.
 
     Raises:
         LoadFailed: More of the requests failed.
@@ -107,12 +108,9 @@ def figures(outcome: Outcome, most_errors: float = 0.01) -> dict[str, float]:
     if errors > most_errors * (errors + tally.requests) or not tally.requests:
         kinds = ", ".join(f"{count} {kind}" for kind, count in tally.errors.items())
         raise LoadFailed(f"{tally.requests} requests answered, errors: {kinds or 'none'}")
-    latencies = tally.percentiles([50, 99, 99.9])
     return {
         "requests_per_s": tally.requests_per_second,
-        "p50_ms": latencies[50] * 1e3,
-        "p99_ms": latencies[99] * 1e3,
-        "p999_ms": latencies[99.9] * 1e3,
+        **told(tally.timed, tally.percentile),
         "clients_served": tally.waited / tally.seconds,
         "load_busy": outcome.busiest,
         "errors": errors,

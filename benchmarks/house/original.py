@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks.house.peer import MissingPeer
@@ -46,6 +47,8 @@ def _installed() -> tuple[str, str]:
 
 def original_version() -> str:
     """Return its version, which is fixed; raise MissingPeer if it cannot be installed."""
+    if find_spec("psycopg2") is None:
+        raise MissingPeer("lab_utils 0.5.4 imports psycopg2: python -m pip install '.[bench]'")
     original_folder()
     return RELEASE.partition("==")[2]
 

@@ -39,7 +39,7 @@ class Peer:
             request and returns its reply. It is entered and left in the thread that uses it.
         folder: Gives a folder to put on the import path.
         environment: Variables for the processes of server and clients.
-        foreign: Somebody else's: if it does not start, it is missing; ours has failed.
+        colour: Of its lines and bars; empty: one that nobody else in a plot has.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Peer:
     connect: Callable[[int], AbstractContextManager[Callable[[], object]]] | None = None
     folder: Callable[[], str] | None = None
     environment: Mapping[str, str] | None = None
-    foreign: bool = False
+    colour: str = ""
 
 
 def installed(distribution: str) -> Callable[[], str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +14,17 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from benchmarks.house.question import Plot, Question, fits
 from benchmarks.house.results import Measured, Results
+from benchmarks.house.servers import CONTESTANTS, peer
 from benchmarks.house.verdict import is_limited
 from benchmarks.house.words import heading, number
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, without its yellow, which is
-# too pale for a line; ours has the strongest colour. Markers tell them apart in black and white.
-OURS = "#D55E00"
-COLOURS = {
-    "lab_utils_mt": OURS,
-    "lab_utils_mt, one_processor": "#8B0000",
-    "lab_utils_mt, argparse": "#E69F00",
-    "lab_utils 0.5.4": "#000000",
-    "ThreadingTCPServer": "#6E6E6E",
-    "rpyc": "#0072B2",
-    "Pyro5": "#56B4E9",
-    "frappy": "#009E73",
-    "aiokatcp": "#CC79A7",
-    "PyTango": "#7A5FA8",
-    "QMI": "#8C6D31",
-}
-FURTHER = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#7A5FA8", "#8C6D31", "#6E6E6E")
+# too pale for a line: the orange is ours. Markers tell lines apart in black and white.
+SHADES = ("#E69F00", "#D55E00", "#F6C667", "#9A3B00", "#5C2500")  # all ours
+FURTHER = (
+    *("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#7A5FA8", "#8C6D31", "#6E6E6E", "#000000"),
+    *("#00A6A6", "#B5174B", "#7F8C00", "#1F3A93"),  # no contestant has one of these
+)
 MARKERS = "osD^vP*X<>h"
 STYLE = {
     "font.size": 11,
@@ -91,8 +82,10 @@ def _figure(height: float) -> tuple[Figure, Axes]:
 def _lines(plot: Plot, cases: Sequence[Measured]) -> Figure:
     figure, axes = _figure(4.6)
     groups = _groups(cases, plot.line)
+    palette = colours(groups)
     for place, (name, members) in enumerate(groups.items()):
-        _line(axes, plot, name, sorted(members, key=lambda case: case.labels[plot.x]), place)
+        members.sort(key=lambda case: case.labels[plot.x])
+        _line(axes, plot, members, (name, palette[name], MARKERS[place % len(MARKERS)]))
     axes.set_xlabel(plot.x_label or plot.x.replace("_", " "))
     axes.set_ylabel(plot.y_label or heading(plot.figure))
     _scales(axes, plot, sorted({case.labels[plot.x] for case in cases}))
@@ -101,9 +94,10 @@ def _lines(plot: Plot, cases: Sequence[Measured]) -> Figure:
     return figure
 
 
-def _line(axes: Axes, plot: Plot, name: str, cases: Sequence[Measured], place: int) -> None:
-    colour, is_ours = colour_of(name, place), name in {"lab_utils_mt", ""}
-    marker, size = MARKERS[place % len(MARKERS)], 8 if is_ours else 6
+def _line(axes: Axes, plot: Plot, cases: Sequence[Measured], look: tuple[str, str, str]) -> None:
+    name, colour, marker = look
+    is_ours = name in {"lab_utils_mt", ""}
+    size = 8 if is_ours else 6
     x = [case.labels[plot.x] for case in cases]
     low, middle, high = zip(*(case.spread(plot.figure) for case in cases), strict=True)
     if is_ours:
@@ -151,13 +145,13 @@ def _bars(plot: Plot, cases: Sequence[Measured]) -> Figure:
     groups = _groups(cases, plot.line)
     values = list(dict.fromkeys(case.labels[plot.x] for case in cases))
     thick = 0.8 / len(groups)
+    palette = colours(_bar_name(case, plot) for case in cases)
     figure, axes = _figure(1.6 + max(0.34 * len(values) * len(groups), 0.42 * len(values)))
     for place, (name, members) in enumerate(groups.items()):
         for case in members:
             y = values.index(case.labels[plot.x]) + (place + 0.5) * thick - 0.4
-            colour = colour_of(name or _own_name(case, plot), place if name else -1)
-            _bar(axes, plot.figure, case, y, thick, colour)
-        axes.barh([0], [0], color=colour_of(name, place), label=name)
+            _bar(axes, plot.figure, case, y, thick, palette[_bar_name(case, plot)])
+        axes.barh([0], [0], color=palette[_bar_name(members[0], plot)], label=name)
     axes.set_yticks(range(len(values)), [_tick(plot, value) for value in values])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
@@ -205,9 +199,9 @@ def _whisker(axes: Axes, y: float, low: float, middle: float, high: float) -> No
     )
 
 
-def _own_name(case: Measured, plot: Plot) -> str:
-    """Return what gives a bar that stands for itself its colour."""
-    return str(case.labels.get("server", case.labels[plot.x]))
+def _bar_name(case: Measured, plot: Plot) -> str:
+    """Return what gives a bar its colour: its group's label, or who was measured."""
+    return str(case.labels.get(plot.line or "server", case.labels[plot.x]))
 
 
 def _tick(plot: Plot, value: Any) -> str:
@@ -224,10 +218,22 @@ def _groups(cases: Sequence[Measured], label: str | None) -> Mapping[str, list[M
     return groups
 
 
-def colour_of(name: str, place: int) -> str:
-    """Return the colour of a contestant, or of the n-th line of another kind."""
-    if name in COLOURS:
-        return COLOURS[name]
-    if not name or place < 0:
-        return OURS if not name else FURTHER[0]
-    return FURTHER[place % len(FURTHER)]
+def colours(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each name of a plot, none twice.
+
+    Contestants have their own. Of the rest those with our name have a shade of ours; the others
+    have it only where nobody has our name: all of such a plot is ours.
+    """
+    names = list(dict.fromkeys(names))
+    own = {name: peer(name).colour for name in CONTESTANTS if name in names}
+    found = {name: colour for name, colour in own.items() if colour}
+    all_ours = not any(map(_is_ours, names))
+    for name in names:
+        if name not in found:
+            palette = SHADES if all_ours or _is_ours(name) else FURTHER
+            found[name] = next((one for one in palette if one not in found.values()), palette[-1])
+    return found
+
+
+def _is_ours(name: str) -> bool:
+    return not name or name.startswith("lab_utils_mt")

@@ -1,7 +1,9 @@
 """What is a question, and which ones are there?
 
-A question is a module in ``benchmarks/questions``. Its docstring's first line is the question;
-``cases(size)`` returns what is measured, ``BARS`` what must be reached, ``PLOTS`` what is drawn.
+A question is a module in ``benchmarks/questions``. Its docstring's first line is the question, the
+rest tells how it is measured; ``cases(size)`` returns what is measured, ``BARS`` what must be
+reached, ``PLOTS`` what is drawn. ``ROUND`` says how much a round of a case is, in the full size;
+without it, it is ``size.seconds``.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any, TypeVar
 
 Label = str | int | float
@@ -127,10 +128,19 @@ class Plot:
 
 @dataclass(frozen=True)
 class Question:
-    """A loaded question."""
+    """A loaded question.
+
+    Attributes:
+        name: Its module's.
+        text: The question itself.
+        about: How it is measured, in Markdown.
+        a_round: How much a round of a case is; empty: the size's seconds.
+    """
 
     name: str
     text: str
+    about: str
+    a_round: str
     cases: Callable[[Size], Sequence[Case]]
     bars: Sequence[Bar]
     plots: Sequence[Plot]
@@ -154,15 +164,13 @@ def names() -> list[str]:
 def load(name: str) -> Question:
     """Load a question by its name."""
     module = importlib.import_module(f"benchmarks.questions.{name}")
+    text, _, about = (module.__doc__ or name).strip().partition("\n")
     return Question(
         name,
-        first_line(module),
+        text,
+        about.strip().replace("``", "`"),
+        getattr(module, "ROUND", ""),
         module.cases,
         getattr(module, "BARS", ()),
         getattr(module, "PLOTS", ()),
     )
-
-
-def first_line(module: ModuleType) -> str:
-    """Return the question itself."""
-    return (module.__doc__ or module.__name__).strip().splitlines()[0]

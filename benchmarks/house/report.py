@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from benchmarks.house import tables
 from benchmarks.house.question import Question, load, names
@@ -40,18 +41,27 @@ def report(folder: Path = FOLDER) -> list[Path]:
 
 
 def _text(pairs: list[tuple[Question, Results | None]]) -> str:
+    headers = [found.header for _, found in pairs if found]
     parts = [HEAD, tables.legend(), "\n## Bars\n\n", tables.bars_table(pairs)]
-    newest = max((found.header for _, found in pairs if found), key=_time, default=None)
-    if newest:
-        parts += ["\n## Contestants\n\n", tables.contestants_table(newest)]
+    if differs := tables.code_differs(headers):
+        parts.append(f"\n{differs}")
+    if headers:
+        parts += ["\n## Contestants\n\n", _contestants(headers)]
     for question, found in pairs:
-        parts += [f"\n## {question.name}\n\n{question.text}\n\n"]
+        parts += [f"\n## {question.name}\n\n{question.text}\n\n{question.about}\n\n"]
         if found is None:
             parts.append("Not measured.\n")
         else:
-            parts += [tables.figures_table(found), f"\n{tables.circumstances(found.header)}\n"]
+            when = tables.circumstances(found.header, question.a_round)
+            parts += [tables.figures_table(found), f"\n{when}\n"]
     return "".join(parts)
 
 
-def _time(header: dict[str, object]) -> str:
+def _contestants(headers: list[dict[str, Any]]) -> str:
+    newest = max(headers, key=_time)
+    about = [tables.contestants_table(newest), tables.libraries(newest)]
+    return "\n".join([*filter(None, about), tables.versions_differ(newest, headers)])
+
+
+def _time(header: dict[str, Any]) -> str:
     return str(header["time"])

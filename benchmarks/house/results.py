@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab_utils_mt._cli.replacing import replacing, require_place
+from lab_utils_mt.exceptions import LabUtilsError
+
 FOLDER = Path(__file__).parents[1]  # has results/ and plots/
 
 
@@ -63,18 +66,33 @@ class Results:
         return self.cases[-1]
 
     def write(self, folder: Path) -> None:
-        """Write ``<question>.jsonl``, all or nothing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        fresh = folder / f"{self.question}.jsonl.new"
+        """Write ``<question>.jsonl``, all or nothing.
+
+        Raises:
+            LabUtilsError: It cannot be written; what was there before still is.
+        """
         lines = [self.header, *(line for case in self.cases for line in _lines(case))]
-        fresh.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-        fresh.replace(folder / f"{self.question}.jsonl")
+        with replacing(_file(self.question, folder)) as fresh:
+            fresh.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
+def require_folder(folder: Path) -> None:
+    """Make the folder, and make sure that results can be written there.
+
+    Raises:
+        LabUtilsError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabUtilsError(f"cannot write {folder}: {error.strerror}") from error
+    require_place(_file("results", folder))
 
 
 def read(question: str, folder: Path) -> Results | None:
     """Return what was measured last; None if nothing was."""
     try:
-        text = (folder / f"{question}.jsonl").read_text(encoding="utf-8")
+        text = _file(question, folder).read_text(encoding="utf-8")
     except FileNotFoundError:
         return None
     header, *lines = map(json.loads, text.splitlines())
@@ -86,6 +104,10 @@ def read(question: str, folder: Path) -> Results | None:
         case.missing = line.get("missing", case.missing)
         case.failed = line.get("failed", case.failed)
     return results
+
+
+def _file(question: str, folder: Path) -> Path:
+    return folder / f"{question}.jsonl"
 
 
 def _lines(case: Measured) -> list[dict[str, Any]]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
-from benchmarks.house.machine import commit, contestants, load_average, machine
+from benchmarks.house.machine import commit, contestants, libraries, load_average, machine
 from benchmarks.house.peer import MissingPeer
 from benchmarks.house.progress import Progress
 from benchmarks.house.question import Case, Question, Size
@@ -27,13 +26,12 @@ def circumstances(size: Size) -> dict[str, Any]:
         "machine": machine(),
         **commit(),
         "contestants": contestants(),
+        "libraries": libraries(),
     }
 
 
-def measure(
-    question: Question, size: Size, header: dict[str, Any], progress: Progress, folder: Path
-) -> Results:
-    """Measure all cases of a question and write its file."""
+def measure(question: Question, size: Size, header: dict[str, Any], progress: Progress) -> Results:
+    """Measure all cases of a question."""
     started = {
         "question": question.name,
         "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -48,7 +46,6 @@ def measure(
             if not measured.missing:
                 _measure_once(case, measured, number)
             progress.step(question.name, case, measured, number)
-    results.write(folder)
     return results
 
 

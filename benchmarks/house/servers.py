@@ -19,6 +19,7 @@ from benchmarks.house.peer import MissingPeer, Peer, Wire, find
 
 __all__ = [
     "CONTESTANTS",
+    "PEERS",
     "MissingPeer",
     "Running",
     "StartFailed",
@@ -37,6 +38,7 @@ CONTESTANTS = {
     "lab_utils_mt": "benchmarks.peers.ours",
     "lab_utils_mt, one_processor": "benchmarks.peers.ours:ONE_PROCESSOR",
     "lab_utils_mt, argparse": "benchmarks.peers.ours:ARGPARSE",
+    "lab_utils_mt, own client": "benchmarks.peers.ours:OWN_CLIENT",
     "lab_utils 0.5.4": "benchmarks.peers.original",
     "ThreadingTCPServer": "benchmarks.peers.bare",
     "rpyc": "benchmarks.peers.rpyc",
@@ -46,10 +48,14 @@ CONTESTANTS = {
     "PyTango": "benchmarks.peers.pytango",
     "QMI": "benchmarks.peers.qmi",
 }
+# What a lab could choose instead: neither ours, nor what ours comes from, nor the floor.
+PEERS = tuple(
+    name for name in CONTESTANTS if not name.startswith(("lab_utils", "ThreadingTCPServer"))
+)
 
 
 class StartFailed(Exception):
-    """A server of ours does not start; the text says why."""
+    """A server that is installed does not start; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,8 @@ def serving(name: str, **options: Any) -> Iterator[Running]:
         options: Handed to its ``serve``; ours takes each setting of a server, and ``commands``.
 
     Raises:
-        MissingPeer: It is not installed, or a foreign one does not start.
-        StartFailed: One of ours does not start.
+        MissingPeer: It is not installed.
+        StartFailed: It is, and does not start: something here is wrong.
     """
     contestant = peer(name)
     contestant.version()  # raises if it is not there
@@ -109,8 +115,7 @@ def _started(
             try:
                 if not _wait_for(contestant, port, process):
                     said = last_lines(errors, 1) or f"no answer in {START_TIMEOUT:g} s"
-                    reason = f"{contestant.name} does not start: {said}"
-                    raise MissingPeer(reason) if contestant.foreign else StartFailed(reason)
+                    raise StartFailed(f"{contestant.name} does not start: {said}")
                 yield Running(port, process.pid, contestant, where)
             finally:
                 process.kill()

@@ -26,7 +26,7 @@ def markdown(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def bars_table(pairs: Iterable[tuple[Question, Results | None]]) -> str:
     """Return the table of what was to be reached."""
     rows = [_bar_row(judge(bar, results)) for question, results in pairs for bar in question.bars]
-    return markdown(["to be reached", "measured", "bar", ""], rows) if rows else ""
+    return markdown(["to be reached", "measured", "of", "bar", ""], rows) if rows else ""
 
 
 def _bar_row(verdict: Verdict) -> list[str]:
@@ -41,6 +41,7 @@ def _bar_row(verdict: Verdict) -> list[str]:
     return [
         bar.text,
         measured,
+        " / ".join(map(number, verdict.sides)),
         f"{'at least' if least else 'at most'} {limit}",
         f"{word}, {verdict.note}" if verdict.note else word,
     ]
@@ -89,16 +90,32 @@ def remarks(case: Measured) -> str:
     return "; ".join(notes).replace("|", "/")
 
 
-def circumstances(header: dict[str, Any]) -> str:
-    """Return in a sentence or two where and how it was measured."""
+def circumstances(header: dict[str, Any], a_round: str) -> str:
+    """Return in a sentence or two where and how it was measured, and how long a round was."""
     machine, size = header["machine"], header["size"]
     memory = f", {machine['memory_gib']:g} GiB" if machine["memory_gib"] else ""
-    code = f"commit {(header['commit'] or 'unknown')[:10]}{' with changes' * bool(header['dirty'])}"
+    a_round = a_round or f"{size['seconds']:g} s"
     return (
         f"{machine['cpu']}, {machine['cores']} cores{memory}, {machine['kernel']}, "
-        f"{machine['python']}; {code}; {size['rounds']} rounds of {size['seconds']:g} s, "
+        f"{machine['python']}; {code(header)}; {size['rounds']} rounds, in each {a_round}; "
         f"{header['time'][:10]}; load average at the start {header['load_average']}."
     )
+
+
+def code(header: dict[str, Any]) -> str:
+    """Return which code was measured."""
+    return f"commit {(header['commit'] or 'unknown')[:10]}{' with changes' * bool(header['dirty'])}"
+
+
+def code_differs(headers: Iterable[dict[str, Any]]) -> str:
+    """Return a sentence that tells which questions had which code; empty if all had the same."""
+    questions: dict[str, list[str]] = {}
+    for header in headers:
+        questions.setdefault(code(header), []).append(header["question"])
+    if len(questions) <= 1:
+        return ""
+    told = "; ".join(f"{name}: {', '.join(them)}" for name, them in questions.items())
+    return f"These rows were not all measured with the same code. {told}.\n"
 
 
 def contestants_table(header: dict[str, Any]) -> str:
@@ -110,12 +127,39 @@ def contestants_table(header: dict[str, Any]) -> str:
     return markdown(["contestant", "version", "set up"], rows)
 
 
+def versions_differ(newest: dict[str, Any], headers: Iterable[dict[str, Any]]) -> str:
+    """Return a sentence that tells which questions had other versions than the newest file."""
+    told = [
+        f"{name} {version} in {header['question']}"
+        for header in headers
+        for name, version in _versions(header).items()
+        if version != _versions(newest).get(name, version)
+    ]
+    others = f"; others had {', '.join(told)}" if told else ""
+    return f"As of the newest file, {newest['question']}{others}.\n"
+
+
+def libraries(header: dict[str, Any]) -> str:
+    """Return a sentence with the versions of what else was used; empty if nobody noted them."""
+    found = header.get("libraries", {})
+    told = ", ".join(f"{name} {version}" for name, version in found.items())
+    return f"Libraries: {told}.\n" if told else ""
+
+
+def _versions(header: dict[str, Any]) -> dict[str, str]:
+    contestants = {
+        name: about.get("version", "(missing)") for name, about in header["contestants"].items()
+    }
+    return {**contestants, **header.get("libraries", {})}
+
+
 def legend() -> str:
     """Return how to read the tables."""
     return (
         "Medians over the rounds, with the lowest and the highest in brackets. Ratios are taken "
-        f"round by round. A case is *limited by the load* if a load process used more than "
-        f"{ENOUGH:.0%} of a core: the server may be faster than the figure says.\n"
+        "round by round; *of* tells the medians that were divided. A p99 is of 100 latencies or "
+        "more, a p99.9 of 1,000 or more. A case is *limited by the load* if a load process used "
+        f"more than {ENOUGH:.0%} of a core: the server may be faster than the figure says.\n"
     )
 
 

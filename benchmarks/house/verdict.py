@@ -16,20 +16,32 @@ FEW = 8  # clients; with fewer, the time between answer and request counts for m
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a bar; the value is the median over the rounds."""
+    """What became of a bar.
+
+    Attributes:
+        bar: It.
+        value: The median over the rounds of what must reach it; None: not measured.
+        low: The lowest of a round.
+        high: The highest.
+        note: What a reader must know of it.
+        sides: The medians of the figures that were divided; empty if none were.
+        left_out: Whether clients of the case had no answer: whatever its value, it is not met.
+    """
 
     bar: Bar
     value: float | None = None
     low: float = 0.0
     high: float = 0.0
     note: str = ""
+    sides: Sequence[float] = ()
+    left_out: bool = False
 
     @property
     def word(self) -> str:
         """``met``, ``missed`` or ``not measured``."""
         if self.value is None:
             return "not measured"
-        return "met" if self.bar.is_met(self.value) else "missed"
+        return "met" if self.bar.is_met(self.value) and not self.left_out else "missed"
 
 
 def judge(bar: Bar, results: Results | None) -> Verdict:
@@ -42,8 +54,15 @@ def judge(bar: Bar, results: Results | None) -> Verdict:
     values = _values(bar, case, other)
     if not values:
         return Verdict(bar)
-    note = _note(bar, case, other, len(values))
-    return Verdict(bar, statistics.median(values), min(values), max(values), note)
+    return Verdict(
+        bar,
+        statistics.median(values),
+        min(values),
+        max(values),
+        _note(bar, case, other, _missing(bar, results), len(values)),
+        _sides(bar, case, other),
+        left_out=starved(case) is not None,
+    )
 
 
 def is_limited(case: Measured) -> bool:
@@ -74,6 +93,15 @@ def _values(bar: Bar, case: Measured, other: Measured | None) -> list[float]:
     return values
 
 
+def _sides(bar: Bar, case: Measured, other: Measured | None) -> Sequence[float]:
+    if other is None:
+        return ()
+    return (
+        statistics.median(case.values(bar.figure)),
+        statistics.median(other.values(bar.against_figure or bar.figure)),
+    )
+
+
 def _worst(bar: Bar, results: Results) -> Measured | None:
     """Return the case that is farthest from the bar; None unless all of them were measured."""
     cases = [case for case in results.cases if fits(case.labels, bar.of)]
@@ -84,12 +112,29 @@ def _worst(bar: Bar, results: Results) -> Measured | None:
 
 def _best(bar: Bar, results: Results) -> Measured | None:
     """Return the case that is hardest to beat among those to compare with."""
+    figure = bar.against_figure or bar.figure
+    return _extreme(_compared(bar, results), figure, highest=bar.at_least is not None)
+
+
+def _compared(bar: Bar, results: Results) -> list[Measured]:
+    """Return the cases to compare with, as far as they were measured."""
     if bar.against is None:
-        return None
+        return []
     figure = bar.against_figure or bar.figure
     cases = [case for case in results.cases if fits(case.labels, bar.against)]
-    measured = [case for case in cases if case.values(figure)]
-    return _extreme(measured, figure, highest=bar.at_least is not None)
+    return [case for case in cases if case.values(figure)]
+
+
+def _missing(bar: Bar, results: Results) -> list[str]:
+    """Return which of several to compare with were not measured: one might have been the best."""
+    measured = _compared(bar, results)
+    return [
+        str(value)
+        for label, wanted in (bar.against or {}).items()
+        if isinstance(wanted, tuple | list)
+        for value in wanted
+        if all(case.labels[label] != value for case in measured)
+    ]
 
 
 def _extreme(cases: Sequence[Measured], figure: str, *, highest: bool) -> Measured | None:
@@ -97,7 +142,9 @@ def _extreme(cases: Sequence[Measured], figure: str, *, highest: bool) -> Measur
     return ordered[0] if ordered else None
 
 
-def _note(bar: Bar, case: Measured, other: Measured | None, rounds: int) -> str:
+def _note(
+    bar: Bar, case: Measured, other: Measured | None, missing: Sequence[str], rounds: int
+) -> str:
     notes = []
     if _is_choice(bar.of):
         notes.append(f"the worst: {case.labels.get('server', case.labels)}")
@@ -105,6 +152,10 @@ def _note(bar: Bar, case: Measured, other: Measured | None, rounds: int) -> str:
         notes.append(f"against {other.labels.get('server', other.labels)}")
     if other is not None and starved(other) is not None:
         notes.append("which left clients without their turn")
+    if missing:
+        notes.append(f"without {' and '.join(missing)}")
+    if starved(case) is not None:
+        notes.append("it left clients without their turn")
     sides = [case] if other is None else [case, other]
     whose = {(True, False): "", (False, True): "the other side ", (True, True): "both sides "}
     limited = is_limited(case), other is not None and is_limited(other)

@@ -32,6 +32,6 @@ PEER = Peer(
     version=installed("aiokatcp"),
     settings="as installed, its compiled codec, asyncio's own event loop",
     serve=serve,
-    foreign=True,
     wire=Wire(b"?echo hello\n", ok=b"!echo ok", skip_prefix=b"#"),
+    colour="#CC79A7",
 )

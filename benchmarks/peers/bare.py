@@ -60,6 +60,7 @@ PEER = Peer(
     settings="a thread per connection, TCP_NODELAY, backlog 1024; it splits at the first blank",
     serve=serve,
     wire=Wire(b"echo hello\n", ok=b"hello"),
+    colour="#6E6E6E",
 )
 ONE_MESSAGE = Peer(
     name="ThreadingTCPServer",

@@ -37,6 +37,6 @@ PEER = Peer(
     version=installed("frappy-core"),
     settings="a node with one module, a typed command, log level warning, backlog 1024",
     serve=serve,
-    foreign=True,
     wire=Wire(b'do echo:_echo "hello"\n', ok=b"done"),
+    colour="#009E73",
 )

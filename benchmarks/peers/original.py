@@ -21,7 +21,7 @@ PEER = Peer(
     version=original_version,
     settings="as installed, logging not configured; it takes a new connection for each message",
     serve=serve,
-    foreign=True,
     wire=Wire(b"echo hello", ok=b"hello"),
     folder=original_folder,
+    colour="#000000",
 )

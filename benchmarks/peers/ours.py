@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -124,6 +126,15 @@ def serve_argparse(port: int, options: dict[str, Any]) -> None:
     run(argparse_style(Server), port, {**ROOM, **options})
 
 
+@contextlib.contextmanager
+def connect(port: int) -> Iterator[Callable[[], object]]:
+    """Connect with the client of this package."""
+    from lab_utils_mt.socket_comm import Client
+
+    with Client(host="127.0.0.1", port=port, timeout=60) as client:
+        yield lambda: client.send_message("echo hello")
+
+
 def version() -> str:
     """Return the version of this checkout, installed or not."""
     import lab_utils_mt
@@ -137,6 +148,7 @@ PEER = Peer(
     settings="typed commands; as installed, but room for 2048 clients",
     serve=serve_typed,
     wire=Wire(b"echo hello\n", ok=b"hello"),
+    colour="#E69F00",
 )
 ONE_PROCESSOR = Peer(
     name="lab_utils_mt, one_processor",
@@ -144,6 +156,7 @@ ONE_PROCESSOR = Peer(
     settings="typed commands; one_processor = yes, and room for 2048 clients",
     serve=serve_on_one_processor,
     wire=Wire(b"echo hello\n", ok=b"hello"),
+    colour="#D55E00",
 )
 ARGPARSE = Peer(
     name="lab_utils_mt, argparse",
@@ -151,4 +164,13 @@ ARGPARSE = Peer(
     settings="commands in the style of 0.5.x; as installed, but room for 2048 clients",
     serve=serve_argparse,
     wire=Wire(b"echo hello\n", ok=b"hello"),
+    colour="#F6C667",
+)
+OWN_CLIENT = Peer(
+    name="lab_utils_mt, own client",
+    version=version,
+    settings="the same server, asked by the client of this package instead of on the wire",
+    serve=serve_typed,
+    connect=connect,
+    colour="#9A3B00",
 )

@@ -60,6 +60,6 @@ PEER = Peer(
     version=installed("pytango"),
     settings="no database, SerialModel.NO_SYNC, a thread for each client, DeviceData kept",
     serve=serve,
-    foreign=True,
     connect=connect,
+    colour="#7A5FA8",
 )

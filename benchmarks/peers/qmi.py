@@ -54,6 +54,6 @@ PEER = Peer(
     version=installed("qmi"),
     settings="as installed: one thread for each RPC object; a context for each client",
     serve=serve,
-    foreign=True,
     connect=connect,
+    colour="#8C6D31",
 )

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.house.peer import MissingPeer
-from benchmarks.house.percentile import percentile
+from benchmarks.house.percentile import told_of
 from benchmarks.house.question import Bar, Case, Plot, Size
 from benchmarks.house.servers import ROOT, free_port
 
@@ -84,7 +84,7 @@ def measure(sink: str, state: str, size: Size) -> dict[str, float]:
             text += section.format(port=stack.enter_context(through_proxy(port, state)))
         ini = folder / "logging.ini"
         ini.write_text(text, encoding="utf-8")
-        return ask_server(ini, size.pick(0.8, 0.3))
+        return ask_server(ini, size.seconds)
 
 
 @contextlib.contextmanager
@@ -147,12 +147,12 @@ def peers() -> dict[str, tuple[int, str]]:
     command = [sys.executable, "-W", "ignore", "-m", __name__, "peers"]
     pipe = subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe)
+    atexit.register(process.communicate)  # before it speaks: it must find somebody who listens
     assert process.stdout is not None
     told = process.stdout.readline()
     if not told:
         process.communicate()
         raise RuntimeError("the peers of the tests do not start; their error is above")
-    atexit.register(process.communicate)
     found: dict[str, tuple[int, str]] = json.loads(told)
     return found
 
@@ -260,10 +260,10 @@ def ask(port: int, seconds: float) -> None:
         end = time.perf_counter() + seconds
         while (begin := time.perf_counter()) < end:
             reply = client.send_message("read")
-            times.append(1000 * (time.perf_counter() - begin))
+            times.append(time.perf_counter() - begin)
             if reply != "4.2":
                 raise SystemExit(f"wrong reply: {reply!r}")
-    print(json.dumps({"p50_ms": percentile(times, 50), "p99_ms": percentile(times, 99)}))
+    print(json.dumps(told_of(times)))
 
 
 if __name__ == "__main__":

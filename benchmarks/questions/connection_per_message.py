@@ -46,7 +46,7 @@ def cases(size: Size) -> list[Case]:
     """Return each server with each number of clients."""
     return [
         Case({"server": server, "clients": clients}, partial(measure, server, clients, size))
-        for clients in size.pick((1, 8, 64), (8,))
+        for clients in size.pick((1, 8, 64, 256), (8,))
         for server in SERVERS
     ]
 

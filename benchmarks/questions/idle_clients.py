@@ -3,8 +3,9 @@
 The 16 ask as fast as they can, all the time, from two processes. After some seconds 1,000 clients
 come, have one reply each and then keep silent; later they leave. They live in a process of their
 own. ``kept`` is the rate beside them over that before and after; the seconds in which they come and
-leave do not count. The server stays on one processor: threads of one Python process get no more
-done on two, and how they move between them would change the rate by more than is asked for here.
+leave do not count. The server is kept on one processor (the load is not): threads of one Python
+process get no more done on two, and how they move between them would change the rate by more than
+is asked for here. The rates themselves are therefore not those of a server left alone.
 
 Memory is what the server's process holds more of it (resident set) once the idle clients are there,
 over their number.
@@ -31,6 +32,8 @@ from lab_utils_mt._load.plan import Plan
 
 SERVERS = ("lab_utils_mt", "ThreadingTCPServer")
 BUSY = 16
+ALONE, BESIDE = 2, 4  # s
+ROUND = f"{ALONE} s before, {BESIDE} s beside and {ALONE} s after the idle clients"
 LONGEST = 60.0  # s until the idle clients have come
 
 
@@ -118,7 +121,7 @@ class Visit:
     """
 
     def __init__(self, server: Running, count: int, size: Size) -> None:
-        alone, beside = size.pick(2, 1), size.pick(4, 1)
+        alone, beside = size.pick(ALONE, 1), size.pick(BESIDE, 1)
         self._coming, self._leaving = size.pick(10, 3), size.pick(2, 1)
         self._server = server
         self._command = [sys.executable, "-m", __name__, str(server.port), str(count)]

@@ -34,8 +34,13 @@ MODULES = {
     "socketserver": "Python",
     "rpyc": "rpyc",
     "Pyro5.api": "Pyro5",
+    "frappy.core": "frappy-core",
     "aiokatcp": "aiokatcp",
+    "tango.server": "pytango",
+    "qmi.core.rpc": "qmi",
 }
+PAIRS = 25
+ROUND = f"{PAIRS} processes that import, and as many that do not"
 TELL = """
 import sys, time
 {statement}
@@ -46,7 +51,7 @@ print(time.process_time(), drivers, flush=True)
 
 def cases(size: Size) -> list[Case]:
     """Measure each module beside bare Python."""
-    count = size.pick(25, 1)
+    count = size.pick(PAIRS, 1)
     return [Case({"module": one}, partial(measure, one, count)) for one in MODULES]
 
 

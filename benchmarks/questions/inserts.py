@@ -174,7 +174,7 @@ def cases(size: Size) -> list[Case]:
     found = [
         Case(
             {"act": act, "library": library, count_name(act): count},
-            partial(measure, act, library, count, size.pick(1.0, 0.2)),
+            partial(measure, act, library, count, size.seconds),
         )
         for act, count in kinds
         for kind, library in CONTESTANTS

@@ -224,6 +224,7 @@ CALLS: dict[str, tuple[str, Measure, int, int]] = {
     "all sinks down": ("p999_us", slowest, 20_000, 1_000),
     "JSON lines": ("records_per_s", until_written, 20_000, 500),
 }
+ROUND = ", ".join(f"{full:,} calls of {call}" for call, (_, _, full, _) in CALLS.items())
 OURS = "lab_utils_mt"
 CONTESTANTS: dict[str, dict[str, Callable[[Path], Log]]] = {
     "filtered": {"logging": stock_filtered, OURS: our_filtered},

@@ -1,9 +1,12 @@
 """How many requests per second, and how late, with 1 to 256 clients that stay connected?
 
 Each client sends ``echo hello`` again as soon as it has its answer. Line protocols are driven on
-the wire; rpyc, Pyro5, PyTango and QMI by their own client library, as their users drive them. The
-original lab_utils 0.5.4 knows no connection that stays: its clients connect for each message, and
-those that it does not answer in time are counted as errors.
+the wire, by the engine of ``lab-utils-mt load``, which takes little of the processor; rpyc, Pyro5,
+PyTango and QMI by their own client library, in threads of two Python processes, which share the
+processors with the server. So a part of their distance is that of their clients;
+``lab_utils_mt, own client`` is our server asked in that way, to be compared with them. The original
+lab_utils 0.5.4 knows no connection that stays: its clients connect for each message, and those that
+it does not answer in time are counted as errors.
 """
 
 from __future__ import annotations
@@ -12,9 +15,8 @@ from functools import partial
 
 from benchmarks.house.load import closed_loop
 from benchmarks.house.question import Bar, Case, Plot, Size
-from benchmarks.house.servers import CONTESTANTS, serving
+from benchmarks.house.servers import CONTESTANTS, PEERS, serving
 
-PEERS = ("rpyc", "Pyro5", "frappy", "aiokatcp", "PyTango", "QMI")
 TIMEOUT = 10.0  # s; what was sent before the end may still be answered after it
 
 

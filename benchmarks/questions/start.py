@@ -11,20 +11,25 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from functools import partial
 from pathlib import Path
 
+from benchmarks.house.parent import end_with_parent
 from benchmarks.house.peer import Peer
 from benchmarks.house.question import Bar, Case, Plot, Size
-from benchmarks.house.servers import ROOT, answers, environment_of, free_port, peer
+from benchmarks.house.servers import ROOT, StartFailed, answers, environment_of, free_port, peer
 
 LONGEST = 60.0  # s that a start may take
+STARTS = 5
+ROUND = f"{STARTS} starts"
 
 TYPED = '''
 import sys
@@ -136,6 +141,30 @@ class Echo(Device):
 endpoint = "giop:tcp:127.0.0.1:" + sys.argv[1]
 run((Echo,), args=["Echo", "bench", "-nodb", "-dlist", "bench/echo/1", "-ORBendPoint", endpoint])
 """
+FRAPPY = """
+import os, pathlib, sys
+from frappy.core import Command, Module, StringType
+
+class Echo(Module):
+    @Command(argument=StringType(), result=StringType())
+    def echo(self, text):
+        '''Send a word back.'''
+        return text
+
+if __name__ == "__main__":
+    for kind in ("CONFDIR", "LOGDIR", "PIDDIR"):
+        os.environ["FRAPPY_" + kind] = "."
+    from frappy.lib import generalConfig
+    from frappy.logging import logger
+    from frappy.server import Server
+
+    node = 'Node("bench.example", "echo node", "tcp://%s")\\n' % sys.argv[1]
+    file = pathlib.Path("echo_cfg.py")
+    file.write_text(node + 'Mod("echo", "echo.Echo", "echo module")\\n')
+    generalConfig.init()
+    logger.init("warning")
+    Server("echo", logger.log, cfgfiles=[str(file)]).run()
+"""
 PROGRAMS = {
     "lab_utils_mt": TYPED,
     "lab_utils_mt, argparse": PARSED.format(package="lab_utils_mt"),
@@ -143,6 +172,7 @@ PROGRAMS = {
     "ThreadingTCPServer": BARE,
     "rpyc": RPYC,
     "Pyro5": PYRO5,
+    "frappy": FRAPPY,
     "aiokatcp": AIOKATCP,
     "QMI": QMI,
     "PyTango": PYTANGO,
@@ -151,7 +181,7 @@ PROGRAMS = {
 
 def cases(size: Size) -> list[Case]:
     """Measure each contestant that needs no more than a program."""
-    return [Case({"server": one}, partial(measure, one, size.pick(5, 1))) for one in PROGRAMS]
+    return [Case({"server": one}, partial(measure, one, size.pick(STARTS, 1))) for one in PROGRAMS]
 
 
 BARS = [
@@ -179,14 +209,26 @@ def measure(name: str, starts: int) -> dict[str, float]:
     """Start a server some times, from a process that has nothing else to do."""
     contestant = peer(name)
     contestant.version()  # raises if it is not there
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", __name__, name, str(starts)],
+    command = [sys.executable, "-W", "ignore", "-m", __name__, name, str(starts)]
+    # The end of its standard input, also if this process is killed, ends it and its server.
+    with subprocess.Popen(
+        command,
         env=environment_of(contestant),
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        check=True,
-        timeout=LONGEST * (starts + 1),
-    )
-    return {"first_reply_ms": float(json.loads(done.stdout.splitlines()[-1]))}
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        watch = threading.Timer(LONGEST * (starts + 1), process.stdin.close)
+        watch.start()
+        try:
+            said = process.stdout.read().splitlines()
+        finally:
+            watch.cancel()
+    if not said:
+        raise StartFailed(f"{name} does not start; its error is above")
+    return {"first_reply_ms": float(json.loads(said[-1]))}
 
 
 def start_again_and_again(name: str, starts: int) -> float:
@@ -207,7 +249,12 @@ def start_once(contestant: Peer, folder: Path) -> float:
     command = [sys.executable, "-W", "ignore", str(folder / "echo.py"), str(port)]
     began = time.perf_counter()
     process = subprocess.Popen(
-        command, env=variables, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command,
+        env=variables,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     with process:
         try:
@@ -241,6 +288,17 @@ def has_echo(contestant: Peer, port: int) -> bool:
         return False
 
 
+def kill_the_server() -> None:
+    """Kill what this process has started; where there are sessions, itself too."""
+    if sys.platform != "win32":
+        os.killpg(0, signal.SIGKILL)
+    import psutil
+
+    for process in psutil.Process().children():
+        process.kill()
+
+
 if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))
+    end_with_parent(kill_the_server)
     print(json.dumps(start_again_and_again(sys.argv[1], int(sys.argv[2]))))
