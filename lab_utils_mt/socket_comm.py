@@ -26,6 +26,7 @@ from ._commands.request import per_request
 from ._config import check, read_section
 from ._logs.living import status_lines as logging_status
 from ._logs.logger import CustomLogger, getLogger
+from ._process.notify import Notifier
 from ._process.pid_lock import PidLock
 from ._process.runtime_folder import default_pid_file
 from ._process.signals import handling
@@ -130,8 +131,7 @@ class Server(AnsweringServer):
     sp: argparse._SubParsersAction[ArgumentParser]  #: Takes new commands.
     delimiter_left: str = "{"  #: Begins a word with blanks in it.
     delimiter_right: str = "}"  #: Ends it.
-    #: How 0.5.x cut a message; only for code that reads it.
-    regex: re.Pattern[str] = re.compile(r" (?![^{}]*})")
+    regex: re.Pattern[str] = re.compile(r" (?![^{}]*})")  #: How 0.5.x cut a message.
 
     message = per_request("message", "Text of the request that this thread answers.")
     reply = per_request("reply", "What it sends back: text, or bytes.")
@@ -274,7 +274,7 @@ class Server(AnsweringServer):
     def start_daemon(self) -> None:
         """Serve until the command ``quit``, Ctrl-C or SIGTERM; then free everything.
 
-        May run in any thread; signals are handled in the main thread only.
+        May run in any thread; signals are handled in the main thread only. systemd is told.
 
         Raises:
             OSError: The port is in use or forbidden; the text names it.
@@ -284,7 +284,7 @@ class Server(AnsweringServer):
         with handling(self.signal_handler):
             self._life.claim_loop()
             try:
-                self._run_claimed_loop()
+                self._run_claimed_loop(supervisor=Notifier())
             finally:
                 self.close()
 

@@ -13,11 +13,13 @@ import contextlib
 import errno
 import functools
 import logging
+import math
 import selectors
 import socket
 import sys
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from .rate import RateLimit
 
@@ -31,6 +33,45 @@ _LINGER = 0.5  # seconds that a refused client gets to read why
 _MOST_LINGERING = 256
 # On Windows select() is not interrupted by Ctrl-C.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else 3600.0
+
+
+class Supervisor(Protocol):
+    """Who wants to hear how the server is: whoever started it.
+
+    Attributes:
+        period: The longest time between two calls of :meth:`beat`, in seconds.
+    """
+
+    period: float
+
+    def ready(self, status: str) -> None:
+        """Hear that the server serves, and where."""
+
+    def beat(self) -> None:
+        """Hear that the loop still turns."""
+
+    def stopping(self) -> None:
+        """Hear that the server begins to stop."""
+
+
+class Rhythm:
+    """When is it time again?
+
+    Args:
+        period: Seconds from one time to the next; may be infinite.
+    """
+
+    def __init__(self, period: float) -> None:
+        self._period = period
+        self.restart()
+
+    def left(self) -> float:
+        """Return the seconds until it is time; negative if it is over."""
+        return self._next - time.monotonic()
+
+    def restart(self) -> None:
+        """Count the period from now on."""
+        self._next = time.monotonic() + self._period
 
 
 class ServeLoop:
@@ -47,16 +88,33 @@ class ServeLoop:
         self._lingering: collections.OrderedDict[socket.socket, float] = collections.OrderedDict()
         self._ending = self._is_closed = False
 
-    def run(self, interval: float, each_time: Callable[[], None]) -> None:
-        """Run until :meth:`end`; call ``each_time`` at least every ``interval`` seconds."""
+    def run(
+        self, interval: float, each_time: Callable[[], None], supervisor: Supervisor | None = None
+    ) -> None:
+        """Run until :meth:`end`; call ``each_time`` at least every ``interval`` seconds.
+
+        The supervisor's time is one of its own: its beats do not call ``each_time`` more often.
+        """
         self._selector.register(self._wake_receiver, selectors.EVENT_READ, self._drain_wake)
+        actions = Rhythm(interval)
+        beats = Rhythm(supervisor.period if supervisor else math.inf)
         while not self._ending:
-            timeout = min(interval, self._next_event(), _LONGEST_WAIT)
-            for key, _ in self._selector.select(max(0.0, timeout)):
-                key.data()
-            self._take_refused()
-            self._close_those_in_time()
-            each_time()
+            timeout = min(actions.left(), beats.left(), self._next_event(), _LONGEST_WAIT)
+            if self._turn(max(0.0, timeout)) or actions.left() <= 0:
+                each_time()
+                actions.restart()
+            if supervisor and not self._ending and beats.left() <= 0:
+                supervisor.beat()
+                beats.restart()
+
+    def _turn(self, timeout: float) -> bool:
+        """Wait for what happens, for a while; return whether anything did."""
+        events = self._selector.select(timeout)
+        for key, _ in events:
+            key.data()
+        self._take_refused()
+        self._close_those_in_time()
+        return bool(events)
 
     def end(self) -> None:
         """Let :meth:`run` return soon; may be called anywhere, signal handlers included."""

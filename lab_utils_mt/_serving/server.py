@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 
 from .._commands.dispatch import Reply
 from .._commands.telling import age, shown
-from .._sockets import INHERITED, limit_receiving, wait_readable
+from .._sockets import INHERITED, limit_receiving
 from .._wire.replies import encode_reply
 from .connection import ConnectionHandler
 from .lifecycle import Lifecycle
@@ -31,7 +31,7 @@ from .outbox import Outbox
 from .processor import one_processor, stay_on
 from .rate import RateLimit
 from .registry import ClientRecord, Registry
-from .serve_loop import ServeLoop
+from .serve_loop import ServeLoop, Supervisor
 from .status import status_lines
 from .workers import Workers
 
@@ -41,9 +41,9 @@ _Self = TypeVar("_Self", bound="ThreadedServer")
 
 _LAST_WORDS = 1.0  # s for threads to end once nothing holds them any more
 _HURRIED_LAST_WORDS = 0.2  # s
-# Only on Linux, accept() ends after a while, or when the listener is shut down.
+# Only on Linux, the kernel ends accept() after a while, and when the listener is shut down.
 _ACCEPT_ENDS = sys.platform == "linux"
-_WAIT_SLICE = 0.5  # s
+_WAIT_SLICE = 0.5 if _ACCEPT_ENDS else 0.1  # s
 _FAULT_PAUSE = 0.1  # s between two that are logged
 
 
@@ -122,7 +122,9 @@ class ThreadedServer(ListeningServer):
         self._life.claim_loop()
         self._run_claimed_loop(poll_interval)
 
-    def _run_claimed_loop(self, poll_interval: float | None = None) -> None:
+    def _run_claimed_loop(
+        self, poll_interval: float | None = None, supervisor: Supervisor | None = None
+    ) -> None:
         with contextlib.ExitStack() as stack:
             stack.callback(self._life.release_loop)
             self._start_listening()
@@ -131,14 +133,19 @@ class ThreadedServer(ListeningServer):
             if self._life.attach(loop):
                 self._begin_serving()
                 self._receive_clients(stack)
-                loop.run(poll_interval or self.socket_timeout, self.service_actions)
+                if supervisor:
+                    supervisor.ready(f"{type(self).__name__} listens on {self.address}")
+                    stack.callback(supervisor.stopping)
+                interval = poll_interval or self.socket_timeout
+                loop.run(interval, self.service_actions, supervisor)
 
     def _begin_serving(self) -> None:
         """Begin what goes on while the server serves, unless that was done."""
 
     def _receive_clients(self, stack: contextlib.ExitStack) -> None:
+        # Not with select(): the connections would be as non-blocking as the listener on Windows.
+        self.socket.settimeout(None if _ACCEPT_ENDS else _WAIT_SLICE)
         if _ACCEPT_ENDS:
-            self.socket.setblocking(True)
             limit_receiving(self.socket, _WAIT_SLICE)
         processor = one_processor() if self.one_processor else None
         stack.callback(self._receive_no_more)
@@ -155,7 +162,7 @@ class ThreadedServer(ListeningServer):
 
     def _end_accept(self) -> None:
         """Wake the threads that wait for a client, if it is for good; else they look up soon."""
-        if _ACCEPT_ENDS and self._life.no_way_back():
+        if self._life.no_way_back() and _ACCEPT_ENDS:
             with contextlib.suppress(OSError):
                 self.socket.shutdown(socket.SHUT_RDWR)
 
@@ -170,8 +177,6 @@ class ThreadedServer(ListeningServer):
         """Wait for a client, and run the standard library's hooks for it."""
         assert self._serve_loop is not None, "serve_forever() has made it"
         try:
-            if not (_ACCEPT_ENDS or wait_readable(self.socket, _WAIT_SLICE)):
-                return
             request, client_address = self.get_request()
         except OSError as error:
             self._serve_loop.accept_failed(error)
