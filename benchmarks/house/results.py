@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab_utils_mt._cli.replacing import replacing, require_place
+from lab_utils_mt._replacing import replacing, require_place
 from lab_utils_mt.exceptions import LabUtilsError
 
 FOLDER = Path(__file__).parents[1]  # has results/ and plots/

@@ -18,8 +18,8 @@ from .._load.driver import find
 from .._load.fleet import Outcome
 from .._load.plan import Plan
 from .._load.tally import Tally
+from .._replacing import replacing, require_place
 from ..exceptions import LabUtilsError
-from .replacing import replacing, require_place
 
 if TYPE_CHECKING:
     from .load_comparison import Comparison

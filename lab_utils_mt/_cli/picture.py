@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._replacing import replacing, require_place
 from ..exceptions import LabUtilsError
-from .replacing import replacing, require_place
 
 # Okabe and Ito's colours, told apart also by the colour-blind; and markers for grey printers.
 _LOOKS = [("#D55E00", "o"), ("#0072B2", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#000000", "v")]

@@ -6,10 +6,14 @@ import contextlib
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..exceptions import LabUtilsError
+from .exceptions import LabUtilsError
+
+# s; on Windows whoever reads the file, or a virus scanner, keeps it from being replaced meanwhile
+_PATIENCE = 2.0 if sys.platform == "win32" else 0.0
 
 
 @contextlib.contextmanager
@@ -24,12 +28,24 @@ def replacing(path: Path) -> Iterator[Path]:
         yield new
         if sys.platform != "win32":
             new.chmod(0o666 & ~_umask())  # mkstemp() lets nobody else read it
-        new.replace(path)
+        _put(new, path)
     except OSError as error:
         raise LabUtilsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             new.unlink()
+
+
+def _put(new: Path, path: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            new.replace(path)
+            return
+        except PermissionError:  # WinError 5, 32
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.02)
 
 
 def require_place(path: Path) -> None:
