@@ -16,11 +16,15 @@ from pathlib import Path
 from types import ModuleType
 
 from . import __version__
+from ._cli.output import mend_output
 
 _COMMANDS = {
     "demo": "a cryostat server, many clients and a real PostgreSQL at work, for some seconds",
+    "init": "writes a working project: settings, a starter daemon, its test, a service file",
     "load": "puts load on a server, and tells how it bears it",
     "send": "sends one command to a server and prints the reply",
+    "serve": "runs a daemon, or checks whether it could run",
+    "service": "lets the system start, stop and watch a daemon: systemd, or Windows",
     "shell": "talks to a server, with completion, help and history",
 }
 _CTRL_C = 130  # the exit status that shells give a program that Ctrl-C ended
@@ -57,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The words of the command line; those of this program by default.
     """
     try:
-        _mend_output()
+        mend_output()
         words = sys.argv[1:] if arguments is None else arguments
         options = make_parser(words).parse_args(words)
         status = int(options.run(options))
@@ -77,17 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _program_name() -> str:
     name = Path(sys.argv[0]).name
     return "python -m lab_utils_mt" if name in {"__main__.py", "-m", "-c", ""} else name
-
-
-def _mend_output() -> None:
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the caller, or pythonw
-            nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  (for good)
-            setattr(sys, name, nowhere)
-    # A redirected output has the encoding of the system, which may lack a letter of some path.
-    reconfigure = getattr(sys.stdout, "reconfigure", None)
-    if reconfigure is not None:
-        reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":
