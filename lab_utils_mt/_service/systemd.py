@@ -1,0 +1,315 @@
+"""How does systemd run a lab daemon?
+
+By ``systemctl`` and ``journalctl``, as one would type it, so that nothing is hidden: what is here
+can be done, seen and undone by hand.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import getpass
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from ..exceptions import LabUtilsError
+from . import last_words
+from .description import Service, check_name
+from .programs import Answer, ask
+from .supervision import State
+from .unit import MARK, unit_text
+
+_SHORT = 30.0  # s; for what systemd only notes
+_START = 150.0  # s; the unit's TimeoutStartSec, and some
+_STOP = 90.0  # s; systemd's own limit, should somebody have taken ours out of the unit
+_LINES = "200"  # of the journal
+
+_NO_BUS = ("Failed to connect to bus", "Failed to get D-Bus connection", "Host is down")
+_NO_SYSTEMD = ("System has not been booted with systemd", "has no systemctl")
+_NO_RIGHTS = ("Interactive authentication required", "Access denied", "Permission denied")
+_PROPERTIES = (
+    "LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "StatusText",
+    "StateChangeTimestamp", "UnitFileState", "FragmentPath",
+)  # fmt: skip
+
+
+class Systemd:
+    """The services that systemd runs, for this user or for the whole computer.
+
+    Args:
+        system: Whether for the whole computer.
+        folder: Where the unit files lie; by default where systemd looks for those that are made on
+            this computer.
+    """
+
+    def __init__(self, system: bool, folder: Path | None = None) -> None:
+        self.system = system
+        self._manager = [] if system else ["--user"]
+        self._folder = folder or _unit_folder(system)
+
+    def install(self, service: Service) -> list[str]:
+        """Write the unit file and let systemd start it with the computer, or with the login.
+
+        Returns:
+            Lines that tell what was done, and what may be done next.
+
+        Raises:
+            LabUtilsError: There is a unit of that name, systemd does not run, or the user may not.
+        """
+        self._require_new(service.name)
+        text, path = unit_text(service), self._path(service.name)
+        self._write(path, text)
+        try:
+            self._systemctl("daemon-reload")
+            self._systemctl("enable", f"{service.name}.service")
+        except LabUtilsError:
+            with contextlib.suppress(OSError):
+                path.unlink()
+            raise
+        begins = "the computer" if self.system else "your login"
+        lines = [f"installed {path}; it starts with {begins}"]
+        return lines if self.system else [*lines, *_lingering()]
+
+    def start(self, name: str) -> list[str]:
+        """Start a service, and wait until it listens.
+
+        Raises:
+            LabUtilsError: It did not come up; the text says why.
+        """
+        self._require_ours(name)
+        before = last_words.read(name, system=self.system)
+        self._systemctl("reset-failed", f"{name}.service", needed=False)
+        try:
+            self._systemctl("start", f"{name}.service", timeout=_START)
+        except LabUtilsError as error:
+            words = last_words.read(name, system=self.system)
+            if words is None or words == before:
+                raise LabUtilsError(f"{error}; '{self._say('logs', name)}' may tell why") from error
+            raise LabUtilsError(f"{name} did not start: {words.splitlines()[0]}") from error
+        return [self.status(name).lines[0]]
+
+    def stop(self, name: str) -> list[str]:
+        """Stop a service in order, and wait until it has.
+
+        Raises:
+            LabUtilsError: It cannot be stopped.
+        """
+        self._require_ours(name)
+        limit = self._stop_limit(name)
+        self._systemctl("stop", f"{name}.service", timeout=limit)
+        return [f"{name} is stopped"]
+
+    def status(self, name: str) -> State:
+        """Return how a service is.
+
+        Raises:
+            LabUtilsError: There is none of that name, or systemd does not answer.
+        """
+        self._require_ours(name)
+        found = self._show(name)
+        runs = found["ActiveState"] in {"active", "reloading"}
+        lines = [f"{name}: {_how(found)}"]
+        if runs and found["StatusText"]:
+            lines.append(found["StatusText"])
+        lines.append(f"starts by itself: {_yes(found['UnitFileState'])}; {self._path(name)}")
+        if found["NRestarts"] not in {"", "0"}:
+            lines.append(f"started again after faults: {found['NRestarts']} times")
+        return State(runs, lines)
+
+    def remove(self, name: str) -> list[str]:
+        """Stop a service and take its unit file away.
+
+        Raises:
+            LabUtilsError: There is none of that name, it is not ours, or it cannot be stopped.
+        """
+        self._require_ours(name)
+        limit = self._stop_limit(name)
+        self._systemctl("disable", "--now", f"{name}.service", timeout=limit)
+        path = self._path(name)
+        with _writing(path, self.system):
+            path.unlink(missing_ok=True)
+        self._systemctl("daemon-reload")
+        self._systemctl("reset-failed", f"{name}.service", needed=False)
+        last_words.forget(name, system=self.system)
+        return [f"removed {path}"]
+
+    def logs(self, name: str) -> list[str]:
+        """Return the newest lines of the journal about a service.
+
+        Raises:
+            LabUtilsError: There is none of that name, or no journal.
+        """
+        self._require_ours(name)
+        unit = "--unit" if self.system else "--user-unit"
+        words = ["journalctl", unit, f"{name}.service", "--lines", _LINES, "--no-pager"]
+        answer = ask([*words, "--output", "short-iso"], timeout=_SHORT)
+        if answer.status:
+            raise LabUtilsError(f"journalctl: {answer.complaint}")
+        lines = answer.output.splitlines()
+        if "systemd-journal" in answer.errors:  # the group whose members may read all of it
+            lines.append(f"the journal shows you only a part: say 'sudo {self._say('logs', name)}'")
+        return lines
+
+    # --- what systemd knows ----------------------------------------------------------------
+
+    def _show(self, name: str) -> dict[str, str]:
+        asked = f"--property={','.join(_PROPERTIES)}"
+        output = self._systemctl("show", asked, f"{name}.service").output
+        found = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+        return {key: found.get(key, "") for key in _PROPERTIES}
+
+    def _systemctl(self, *words: str, timeout: float = _SHORT, needed: bool = True) -> Answer:
+        command = ["systemctl", *self._manager, "--no-ask-password", *words]
+        try:
+            answer = ask(command, timeout=timeout)
+        except LabUtilsError as error:
+            raise LabUtilsError(self._advice(str(error)) or str(error)) from error
+        if answer.status and needed:
+            raise LabUtilsError(
+                self._advice(answer.errors) or f"systemctl {words[0]}: {answer.complaint}"
+            )
+        return answer
+
+    def _advice(self, complaint: str) -> str:
+        """Say what to do about a complaint, if that is known."""
+        if any(words in complaint for words in _NO_RIGHTS):
+            return _rights(self.system)
+        unreachable = any(words in complaint for words in _NO_BUS)
+        if unreachable and not self.system and Path("/run/systemd/system").is_dir():
+            return (
+                "systemd knows no session of this user: log in as this user itself, not by su or"
+                " sudo, or use --system"
+            )
+        if unreachable or any(words in complaint for words in _NO_SYSTEMD):
+            return (
+                "systemd does not run on this computer: let what starts programs here run"
+                " 'lab-utils-mt serve'"
+            )
+        return ""
+
+    # --- unit files ------------------------------------------------------------------------
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{check_name(name)}.service"
+
+    def _stop_limit(self, name: str) -> float:
+        """Return for how long systemd may take to stop a service: as long as its unit allows."""
+        for line in self._text(name).splitlines():
+            key, _, value = line.partition("=")
+            if key == "TimeoutStopSec" and value.isdecimal():
+                return float(value) + _SHORT
+        return _STOP + _SHORT
+
+    def _text(self, name: str) -> str:
+        path = self._path(name)
+        try:
+            return path.read_text(encoding="utf-8", errors="replace")
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise LabUtilsError(f"cannot read {path}: {error.strerror or error}") from error
+
+    def _require_new(self, name: str) -> None:
+        path = self._path(name)
+        if path.exists() or path.is_symlink():
+            if MARK in self._text(name):
+                raise LabUtilsError(
+                    f"there is a service {name} already, {path}: remove it first"
+                    f" ('{self._say('remove', name)}'), or choose another name"
+                )
+            raise LabUtilsError(f"{path} is there, and not ours: choose another name")
+        found = self._show(name)
+        if found["LoadState"] not in {"not-found", ""}:
+            where = found["FragmentPath"] or found["LoadState"]
+            raise LabUtilsError(f"systemd has a unit {name} already, {where}: choose another name")
+
+    def _require_ours(self, name: str) -> None:
+        text = self._text(name)
+        if MARK in text:
+            return
+        if text:
+            raise LabUtilsError(
+                f"{self._path(name)} was not written by lab_utils_mt: use systemctl for it"
+            )
+        found = self._show(name)
+        if found["LoadState"] not in {"not-found", ""}:
+            raise LabUtilsError(f"{name} is another's unit: use systemctl for it")
+        raise LabUtilsError(f"there is no service {name} {self._hint(name)}")
+
+    def _hint(self, name: str) -> str:
+        ours = [path.stem for path in self._folder.glob("*.service") if self._is_ours(path)]
+        near = difflib.get_close_matches(name, ours, 1)
+        if near:
+            return f"here: did you mean {near[0]}?"
+        if self.system:
+            return "of the computer: install it, or leave --system out if it is yours"
+        return "of this user: install it, or say --system if it is the computer's"
+
+    @staticmethod
+    def _is_ours(path: Path) -> bool:
+        try:
+            return MARK in path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return False
+
+    def _write(self, path: Path, text: str) -> None:
+        with _writing(path, self.system):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("x", encoding="utf-8", newline="\n") as file:
+                file.write(text)
+
+    def _say(self, verb: str, name: str) -> str:
+        return f"lab-utils-mt service {verb} {name}{' --system' if self.system else ''}"
+
+
+@contextlib.contextmanager
+def _writing(path: Path, system: bool) -> Iterator[None]:
+    try:
+        yield
+    except PermissionError as error:
+        raise LabUtilsError(f"cannot write {path}: {_rights(system)}") from error
+    except OSError as error:
+        raise LabUtilsError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _rights(system: bool) -> str:
+    if system:
+        return "this needs the rights of root: say it again with sudo, or without --system"
+    return "this user has no right to it"
+
+
+def _unit_folder(system: bool) -> Path:
+    if system:
+        return Path("/etc/systemd/system")
+    return platformdirs.user_config_path() / "systemd" / "user"
+
+
+def _lingering() -> list[str]:
+    """Tell who wants a user's service to outlast the login how to get that."""
+    user = getpass.getuser()
+    try:
+        words = ["loginctl", "show-user", user, "--property=Linger", "--value"]
+        answer = ask(words, timeout=_SHORT)
+    except LabUtilsError:
+        return []
+    if answer.output.strip() == "yes":
+        return []
+    aim = "to let it start with the computer and go on without you"
+    return [f"it ends when you log out; {aim}: sudo loginctl enable-linger {user}"]
+
+
+def _how(found: dict[str, str]) -> str:
+    state = f"{found['ActiveState']} ({found['SubState']})"
+    if found["StateChangeTimestamp"]:
+        state += f" since {found['StateChangeTimestamp']}"
+    if found["MainPID"] not in {"", "0"}:
+        return f"{state}, process {found['MainPID']}"
+    if found["Result"] not in {"", "success"}:
+        return f"{state}, {found['Result']}"
+    return state
+
+
+def _yes(state: str) -> str:
+    return "yes" if state == "enabled" else f"no ({state})"

@@ -1,0 +1,253 @@
+"""What is systemctl told, and what does a person hear of its answers?
+
+The programs are stand-ins; a real systemd is in test_real_systemd.py.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from services import a_service, project
+from stand_in import StandIns
+
+from lab_utils_mt._service import last_words
+from lab_utils_mt._service.systemd import Systemd
+from lab_utils_mt._service.unit import unit_text
+from lab_utils_mt.exceptions import LabUtilsError
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd: this is Linux's")
+NOT_FOUND = "LoadState=not-found\nActiveState=inactive\n"
+RUNS = (
+    "LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\nMainPID=4711\n"
+    "NRestarts=2\nStatusText=Oven listens on localhost:1507\nUnitFileState=enabled\n"
+    "StateChangeTimestamp=Mon 2026-11-23 05:00:00 UTC\n"
+)
+FAILED = (
+    "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nMainPID=0\n"
+    "NRestarts=5\nStatusText=\nUnitFileState=disabled\nStateChangeTimestamp=\n"
+)
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIns:
+    """Return stand-ins for the programs of systemd; there is no unit yet."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    programs = StandIns(folder, monkeypatch)
+    for name in ("systemctl", "journalctl", "loginctl"):
+        programs.add(name)
+    programs.answer("show", NOT_FOUND)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    return programs
+
+
+@pytest.fixture
+def units(tmp_path: Path) -> Path:
+    """Return the folder of the unit files."""
+    return tmp_path / "config" / "systemd" / "user"
+
+
+def systemctl(programs: StandIns, *, user: bool = True) -> list[list[str]]:
+    """Return what systemctl was told, without what each call has."""
+    head = ["systemctl", *(["--user"] if user else []), "--no-ask-password"]
+    calls = [call for call in programs.calls() if call[0] == "systemctl"]
+    assert all(call[: len(head)] == head for call in calls)
+    return [call[len(head) :] for call in calls]
+
+
+@pytest.fixture
+def installed(programs: StandIns, units: Path, tmp_path: Path) -> Systemd:
+    """Return a systemd that has the service ``oven``."""
+    systemd = Systemd(system=False, folder=units)
+    systemd.install(a_service(project(tmp_path / "lab")))
+    programs.answer("show", RUNS)
+    return systemd
+
+
+def test_install_writes_the_unit_and_enables_it(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """And says how it outlasts the login, unless it does."""
+    service = a_service(project(tmp_path / "lab"))
+    lines = Systemd(system=False, folder=units).install(service)
+    path = units / "oven.service"
+    assert path.read_text(encoding="utf-8") == unit_text(service)
+    assert systemctl(programs)[-2:] == [["daemon-reload"], ["enable", "oven.service"]]
+    assert lines[0] == f"installed {path}; it starts with your login"
+    assert "loginctl enable-linger" in lines[1]
+    programs.answer("show-user", "yes\n")
+    other = a_service(tmp_path / "lab", name="other")
+    assert len(Systemd(system=False, folder=units).install(other)) == 1
+
+
+def test_a_system_unit_is_told_to_the_systems_manager(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """Without --user, and without a word about logins."""
+    service = a_service(project(tmp_path / "lab"), system=True)
+    lines = Systemd(system=True, folder=units).install(service)
+    assert systemctl(programs, user=False)[-1] == ["enable", "oven.service"]
+    assert len(lines) == 1
+    assert "User=" in (units / "oven.service").read_text(encoding="utf-8")
+
+
+def test_units_lie_where_systemd_looks_for_them(
+    programs: StandIns, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For a user, where XDG_CONFIG_HOME says."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    Systemd(system=False).install(a_service(project(tmp_path / "lab")))
+    assert (tmp_path / "config" / "systemd" / "user" / "oven.service").exists()
+
+
+def test_a_second_service_of_the_name_is_refused(installed: Systemd, tmp_path: Path) -> None:
+    """And the first one stays as it is."""
+    with pytest.raises(LabUtilsError, match=r"a service oven already, .*remove it first"):
+        installed.install(a_service(tmp_path / "lab"))
+
+
+def test_a_unit_of_somebody_else_is_left_alone(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """In our folder, or in one of the system."""
+    units.mkdir(parents=True)
+    (units / "oven.service").write_text("[Service]\nExecStart=/bin/true\n", encoding="utf-8")
+    systemd, service = Systemd(system=False, folder=units), a_service(project(tmp_path / "lab"))
+    with pytest.raises(LabUtilsError, match=r"oven\.service is there, and not ours: choose"):
+        systemd.install(service)
+    for verb in (systemd.start, systemd.stop, systemd.status, systemd.remove, systemd.logs):
+        with pytest.raises(LabUtilsError, match="was not written by lab_utils_mt: use systemctl"):
+            verb("oven")
+    programs.answer("show", "LoadState=loaded\nFragmentPath=/lib/systemd/system/ssh.service\n")
+    ssh = a_service(tmp_path / "lab", name="ssh")
+    with pytest.raises(LabUtilsError, match=r"has a unit ssh already, /lib/systemd/system/ssh\.se"):
+        systemd.install(ssh)
+    with pytest.raises(LabUtilsError, match="ssh is another's unit: use systemctl for it"):
+        systemd.stop("ssh")
+    assert {call[0] for call in systemctl(programs)} == {"show"}
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("owen", r"did you mean oven\?"), ("fridge", "install it, or say --system")],
+)
+def test_an_unknown_name_is_one_line(
+    installed: Systemd, programs: StandIns, name: str, hint: str
+) -> None:
+    """With the name that may be meant."""
+    programs.answer("show", NOT_FOUND)
+    for verb in (installed.start, installed.stop, installed.status, installed.logs):
+        with pytest.raises(LabUtilsError, match=hint):
+            verb(name)
+
+
+def test_status_tells_what_a_person_wants_to_know(installed: Systemd, programs: StandIns) -> None:
+    """Whether it runs, where it listens, whether it had faults."""
+    state = installed.status("oven")
+    assert state.runs
+    assert state.lines[0] == (
+        "oven: active (running) since Mon 2026-11-23 05:00:00 UTC, process 4711"
+    )
+    assert state.lines[1] == "Oven listens on localhost:1507"
+    assert state.lines[2].startswith("starts by itself: yes; ")
+    assert state.lines[3] == "started again after faults: 2 times"
+    programs.answer("show", FAILED)
+    state = installed.status("oven")
+    assert not state.runs
+    assert state.lines[0] == "oven: failed (failed), exit-code"
+    assert state.lines[1].startswith("starts by itself: no (disabled); ")
+
+
+def test_start_stop_and_remove_are_what_one_would_type(
+    installed: Systemd, programs: StandIns, units: Path
+) -> None:
+    """A start after too many failed ones is a new beginning."""
+    before = len(systemctl(programs))
+    assert installed.start("oven")[0].startswith("oven: active (running)")
+    assert installed.stop("oven") == ["oven is stopped"]
+    assert installed.remove("oven") == [f"removed {units / 'oven.service'}"]
+    told = [call for call in systemctl(programs)[before:] if call[0] != "show"]
+    assert told == [
+        ["reset-failed", "oven.service"],
+        ["start", "oven.service"],
+        ["stop", "oven.service"],
+        ["disable", "--now", "oven.service"],
+        ["daemon-reload"],
+        ["reset-failed", "oven.service"],
+    ]
+    assert not list(units.iterdir())
+
+
+def test_a_failed_start_tells_the_daemons_last_words(
+    installed: Systemd, programs: StandIns
+) -> None:
+    """Those of this start; older ones would mislead."""
+    failure = "Job for oven.service failed because the control process exited with error code.\n"
+    programs.answer("start", errors=failure + "See ...\n", status=1)
+    last_words.write("oven", "an old story")
+    with pytest.raises(LabUtilsError, match=r"^systemctl start: Job for oven.* logs oven' may"):
+        installed.start("oven")
+
+
+def test_logs_come_from_the_journal(installed: Systemd, programs: StandIns) -> None:
+    """Of this unit; what the journal keeps back is told."""
+    programs.answer("--lines", "first\nsecond\n", "Hint: ... in the 'systemd-journal' group ...\n")
+    lines = installed.logs("oven")
+    assert lines[:2] == ["first", "second"]
+    assert "sudo lab-utils-mt service logs oven" in lines[2]
+    (call,) = [call for call in programs.calls() if call[0] == "journalctl"]
+    assert call[1:3] == ["--user-unit", "oven.service"]
+    programs.answer("--lines", "", "No journal files were found.\n", 1)
+    with pytest.raises(LabUtilsError, match="journalctl: No journal files were found"):
+        installed.logs("oven")
+
+
+@pytest.mark.parametrize(
+    ("system", "complaint", "said"),
+    [
+        (True, "System has not been booted with systemd as init system", "systemd does not run on"),
+        (True, "Failed to connect to bus: Host is down", "systemd does not run on this computer"),
+        (True, "Failed: Interactive authentication required.", "the rights of root: .* with sudo"),
+        (True, "Failed to reload daemon: Access denied", "the rights of root"),
+        (False, "Failed to connect to bus: No medium found", "systemd (does not run|knows no)"),
+        (False, "something new\nand more", "systemctl (show|daemon-reload): something new$"),
+    ],
+)
+@pytest.mark.parametrize("verb", ["show", "daemon-reload"])
+def test_what_systemd_refuses_is_one_line_and_leaves_nothing(
+    programs: StandIns,
+    units: Path,
+    tmp_path: Path,
+    system: bool,
+    complaint: str,
+    said: str,
+    verb: str,
+) -> None:
+    """No unit file stays behind."""
+    programs.answer(verb, errors=f"{complaint}\n", status=1)
+    service = a_service(project(tmp_path / "lab"), system=system)
+    with pytest.raises(LabUtilsError, match=said) as caught:
+        Systemd(system=system, folder=units).install(service)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not list(units.glob("*"))
+
+
+def test_a_computer_without_systemd_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, units: Path
+) -> None:
+    """There is no systemctl at all."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LabUtilsError, match="systemd does not run on this computer: let what"):
+        Systemd(system=False, folder=units).install(a_service(project(tmp_path / "lab")))
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """A file is where the folder should be."""
+    units.parent.mkdir(parents=True)
+    units.write_text("", encoding="utf-8")
+    with pytest.raises(LabUtilsError, match=r"cannot write .*oven\.service: "):
+        Systemd(system=False, folder=units).install(a_service(project(tmp_path / "lab")))
