@@ -28,6 +28,7 @@ def wait_readable(sock: socket.socket, timeout: float | None) -> bool:
 # What a listener is told, Linux tells the connections that it accepts.
 INHERITED = sys.platform == "linux"
 
+
 def prepare(
     sock: socket.socket, send_timeout: float | None = None, receive_timeout: float | None = None
 ) -> None:

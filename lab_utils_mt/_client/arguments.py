@@ -17,7 +17,6 @@ from ..exceptions import MessageError
 
 _PLAIN = (str, bool, type(None))
 _LEAST, _MOST = -(2**63), 2**64 - 1
-_LARGEST = {"f": 8, "c": 16}  # bytes of what Python has itself
 
 
 def to_json(value: object, where: str) -> Any:
@@ -85,10 +84,10 @@ def _of_numpy(value: Any, where: str) -> Any:
 
 def _plain(value: Any) -> object:
     """Return the value of Python that one of numpy's is."""
-    kind, item_size = value.dtype.kind, value.dtype.itemsize
+    kind = value.dtype.kind
     if kind == "M":  # a time with nanoseconds would become an integer
         return value.astype("datetime64[us]").item()
-    if kind in "fc" and item_size > _LARGEST[kind]:  # its item() is of numpy's too
+    if kind in "fc":  # the item() of a longdouble is of numpy's too, whatever its size
         return float(value) if kind == "f" else complex(value)
     return value.item()
 

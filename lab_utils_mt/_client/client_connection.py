@@ -72,6 +72,7 @@ class ClientConnection:
         self._sock = sock
         self.has_replied = False
         self._last_reply = 0.0
+        self._is_cut = False
 
     def is_closed_by_peer(self, grace: float) -> bool:
         """Tell whether the server has closed: it never speaks first, so anything readable says so.
@@ -100,6 +101,8 @@ class ClientConnection:
             elif exchange.finished:  # nothing of it could be sent
                 return
             flags = self._wait(exchange, deadline, stops_reading)
+            if self._is_cut:
+                raise ConnectionClosed("broken off by this program")
             if flags is not None:
                 self._receive(exchange, flags)
         self.has_replied, self._last_reply = True, time.monotonic()
@@ -149,6 +152,7 @@ class ClientConnection:
 
     def cut(self) -> None:
         """End the exchange that another thread is in; that one closes."""
+        self._is_cut = True  # Windows wakes nobody for a shutdown at this end: that thread looks up
         with contextlib.suppress(OSError):  # it may just be over
             self._sock.shutdown(socket.SHUT_RDWR)
 

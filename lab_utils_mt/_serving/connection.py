@@ -16,6 +16,7 @@ from .._wire.framing import BUFFER_SIZE, LineReader
 from .._wire.replies import encode_reply
 from .._wire.text import BLANKS, decode_line
 from ..exceptions import MessageError
+from .looking_up import LOOKS_UP, SLICE, receive, wait_for_input
 from .outbox import Outbox
 
 if TYPE_CHECKING:
@@ -40,13 +41,15 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
         """Prepare the connection."""
         settings = self.server
         if not INHERITED:
-            prepare(self.request, settings.send_timeout)
+            prepare(self.request, None if LOOKS_UP else settings.send_timeout)
+        if LOOKS_UP:
+            self.request.settimeout(SLICE)
         self._client = settings._client_registry.get(self.request)
         self._reader = LineReader(settings.max_message)
         self._line_began = 0.0
         self._is_old_style = False  # the request had no newline, so the reply has none
         submit = settings._client_threads.submit
-        self._outbox = Outbox(self.request, self._client.address, submit)
+        self._outbox = Outbox(self._client, settings.send_timeout, submit)
         settings._introduce(self._client, self._outbox)
 
     def finish(self) -> None:
@@ -103,18 +106,27 @@ class ConnectionHandler(socketserver.BaseRequestHandler):
             MessageError: The rest of the line does not come.
         """
         if self.server.idle_timeout is None and not self._reader.is_partial:
+            if LOOKS_UP:
+                return receive(self._client, BUFFER_SIZE)
             whole: bytes = self.request.recv(BUFFER_SIZE)
             return whole
         patience, pause = self._patience()
-        if patience is None or wait_readable(self.request, patience):
+        if self._waits_for_input(patience):
             data: bytes = self.request.recv(BUFFER_SIZE)
             return data
+        if self._client.has_ended:
+            return b""
         if pause:
             return None
         if self._reader.is_partial:
             limit = self.server.line_timeout
             raise MessageError(f"the message was not complete after {limit:g} s")
         return b""
+
+    def _waits_for_input(self, patience: float | None) -> bool:
+        if LOOKS_UP:
+            return wait_for_input(self._client, patience)
+        return patience is None or wait_readable(self.request, patience)
 
     def _patience(self) -> tuple[float | None, bool]:
         """Return how long to wait for bytes, and whether that ends an unterminated message."""

@@ -13,7 +13,9 @@ from .._sockets import INHERITED, prepare
 
 logger = logging.getLogger("lab_utils_mt.server")
 
-_IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows; another program is exclusive
+_IN_USE = {errno.EADDRINUSE}
+if sys.platform == "win32":  # another program is exclusive, or the system keeps some ports back
+    _IN_USE.add(errno.EACCES)
 
 
 class ListeningServer(socketserver.ThreadingTCPServer):

@@ -8,6 +8,7 @@ touches no socket, so a client that does not read stops nobody but its own two t
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import socket
 import threading
@@ -16,6 +17,8 @@ from typing import TYPE_CHECKING
 
 from .._wire.text import Dialect
 from ..exceptions import MessageError
+from .looking_up import LOOKS_UP, send_all
+from .registry import ClientRecord
 
 if TYPE_CHECKING:  # it needs msgspec, which a server without pollers does not
     from .._commands.watching import Hub, Watch, Wish
@@ -31,19 +34,21 @@ class Outbox:
     """Everything that is sent on one connection.
 
     Args:
-        sock: The connection; its sending fails after ``send_timeout`` without progress.
-        address: Where it comes from, for the log.
+        client: At the other end; sending to it fails after a while without progress.
+        send_timeout: Seconds of that, where the system does not count them.
         submit: Starts a task in a thread, as :meth:`.workers.Workers.submit`.
     """
 
     def __init__(
         self,
-        sock: socket.socket,
-        address: str,
+        client: ClientRecord,
+        send_timeout: float,
         submit: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._sock = sock
-        self._address = address
+        self._client = client
+        self._send_all: Callable[[bytes], None] = client.sock.sendall
+        if LOOKS_UP:
+            self._send_all = functools.partial(send_all, client, send_timeout)
         self._submit = submit
         self.is_last_reply = False  #: Whether the connection ends after the reply.
         # Held while bytes are sent: that is its purpose, and an exception to "no I/O under a lock".
@@ -73,7 +78,7 @@ class Outbox:
             if self._is_broken:
                 raise ConnectionAbortedError("the client takes nothing, or is gone")
             try:
-                self._sock.sendall(data)
+                self._send_all(data)
             except OSError:
                 self._is_broken = True
                 raise
@@ -122,9 +127,9 @@ class Outbox:
             return
         self._news.set()
         if self._turn.locked():  # it sends, and the client does not read
-            self._shut_down()
+            self._client.cut()
         if not ended.wait(_LAST_WORDS):
-            logger.error("the sender of %s does not end", self._address)
+            logger.error("the sender of %s does not end", self._client.address)
 
     # --- the sender ------------------------------------------------------------------------
 
@@ -134,7 +139,7 @@ class Outbox:
             self._submit(lambda: self._push_all(ended))
             self._sender_ended = ended
             with contextlib.suppress(OSError):
-                self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+                self._client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
 
     def _push_all(self, ended: threading.Event) -> None:
         try:
@@ -145,8 +150,8 @@ class Outbox:
                 taken = [(watch, watch.take()) for watch in list(self._active.values())]
                 going = not self._is_closed and self._push(taken)
         except Exception:
-            logger.exception("readings cannot be sent to %s", self._address)
-            self._shut_down()
+            logger.exception("readings cannot be sent to %s", self._client.address)
+            self._client.cut()
         finally:
             ended.set()
 
@@ -160,19 +165,15 @@ class Outbox:
                     self._send_or_break(b"".join(live))
                 return not self._is_broken
         except (BlockingIOError, TimeoutError):  # SO_SNDTIMEO
-            logger.warning("%s takes no readings: disconnected", self._address)
+            logger.warning("%s takes no readings: disconnected", self._client.address)
         except OSError as error:
-            logger.debug("%s is gone: %s", self._address, error)
+            logger.debug("%s is gone: %s", self._client.address, error)
         return False
 
     def _send_or_break(self, data: bytes) -> None:
         try:
-            self._sock.sendall(data)
+            self._send_all(data)
         except OSError:
             self._is_broken = True
-            self._shut_down()  # now, before the handler's turn; it also ends the handler
+            self._client.cut()  # now, before the handler's turn; it also ends the handler
             raise
-
-    def _shut_down(self) -> None:
-        with contextlib.suppress(OSError):
-            self._sock.shutdown(socket.SHUT_RDWR)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import socket
-import sys
 import threading
 import time
 
+from .looking_up import LOOKS_UP
+
 _WAIT_SLICE = 0.25  # s; how soon a second signal can hurry the stop
-# Windows' recv() in another thread is woken by closing both directions only.
-_END_OF_STREAM = socket.SHUT_RDWR if sys.platform == "win32" else socket.SHUT_RD
 
 
 @dataclasses.dataclass(eq=False)
 class ClientRecord:
     """One connected client; times are monotonic seconds.
 
-    Only the thread that serves it writes here; others read.
+    Only the thread that serves it writes here, but that anybody may end it; others read.
 
     Attributes:
         sock: Its connection.
@@ -29,6 +28,8 @@ class ClientRecord:
         command: The text of the request being answered, or None.
         command_since: When that began.
         progress: How far it is, as it says itself.
+        has_ended: Whether no more is received from it.
+        is_cut: Whether nothing is sent to it any more.
     """
 
     sock: socket.socket
@@ -39,6 +40,23 @@ class ClientRecord:
     command: str | None = None
     command_since: float = 0.0
     progress: str = ""
+    has_ended: bool = False
+    is_cut: bool = False
+
+    def end_stream(self) -> None:
+        """Let its thread find the end of the stream, behind what has come so far."""
+        self.has_ended = True
+        if not LOOKS_UP:  # it would wake nobody, and answer what the client sends with a reset
+            self._shut_down(socket.SHUT_RD)
+
+    def cut(self) -> None:
+        """Let nothing more through, in either direction."""
+        self.has_ended = self.is_cut = True
+        self._shut_down(socket.SHUT_RDWR)
+
+    def _shut_down(self, how: int) -> None:
+        with contextlib.suppress(OSError):  # the client may be gone already
+            self.sock.shutdown(how)
 
 
 @dataclasses.dataclass
@@ -72,11 +90,11 @@ class Registry:
             if full:
                 self._counts.refused += 1
             else:
-                self._clients[sock] = ClientRecord(sock, address)
+                client = self._clients[sock] = ClientRecord(sock, address)
                 self._counts.accepted += 1
                 self._counts.peak = max(self._counts.peak, len(self._clients))
         if stopping and not full:  # a hook held it up; stop() does not know it
-            _shut_down([sock], _END_OF_STREAM)
+            client.end_stream()
         return not full
 
     @property
@@ -131,7 +149,7 @@ class Registry:
         client.command = None
         client.errors += failed
         if self._stopping:  # stop() took it for busy, and left its stream open
-            _shut_down([client.sock], _END_OF_STREAM)
+            client.end_stream()
 
     def count_error(self, client: ClientRecord) -> None:
         """Note a request that was refused before it could begin."""
@@ -151,8 +169,9 @@ class Registry:
         """Let no further command begin, and give idle clients the end of their stream."""
         with self._lock:
             self._stopping = True
-            idle = [client.sock for client in self._clients.values() if client.command is None]
-        _shut_down(idle, _END_OF_STREAM)
+            idle = [client for client in self._clients.values() if client.command is None]
+        for client in idle:
+            client.end_stream()
 
     def wait_empty(self, deadline: float) -> bool:
         """Wait a moment, at most until a monotonic time, for all clients to leave.
@@ -168,12 +187,8 @@ class Registry:
     def cut(self) -> list[ClientRecord]:
         """Cut the connections of all who are still here, and return them."""
         with self._lock:
-            clients = [dataclasses.replace(client) for client in self._clients.values()]
-        _shut_down([client.sock for client in clients], socket.SHUT_RDWR)
-        return clients
-
-
-def _shut_down(socks: list[socket.socket], how: int) -> None:
-    for sock in socks:
-        with contextlib.suppress(OSError):  # the client may be gone already
-            sock.shutdown(how)
+            clients = list(self._clients.values())
+        before = [dataclasses.replace(client) for client in clients]
+        for client in clients:
+            client.cut()
+        return before

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from daemons import TIMEOUT, Stage, serving, wait_until
+from systems import needs_fork
 
 from lab_utils_mt.socket_comm import (
     Client,
@@ -229,7 +230,7 @@ def test_a_first_line_by_an_old_server_may_be_a_whole_segment() -> None:
         assert client.send_message("x") == "x" * 1447 + "\nthe end"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork()")
+@needs_fork
 def test_a_child_process_does_not_use_its_parents_connection(stage: Stage) -> None:
     """Two processes on one socket would get each other's replies."""
     code = f"""

@@ -14,10 +14,19 @@ from daemons import TIMEOUT, wait_until
 
 from lab_utils_mt._commands.readings import Reading
 from lab_utils_mt._commands.watching import Hub, Wish
+from lab_utils_mt._serving.looking_up import LOOKS_UP, SLICE
 from lab_utils_mt._serving.outbox import Outbox
+from lab_utils_mt._serving.registry import ClientRecord
 from lab_utils_mt._serving.workers import Workers
 from lab_utils_mt._wire.text import Dialect
 from lab_utils_mt.exceptions import MessageError
+
+
+def client_at(sock: socket.socket) -> ClientRecord:
+    """Return the client at the other end of a connection, as the handler prepares it."""
+    if LOOKS_UP:
+        sock.settimeout(SLICE)
+    return ClientRecord(sock, "somebody")
 
 
 @contextlib.contextmanager
@@ -27,7 +36,7 @@ def connection() -> Iterator[tuple[Outbox, socket.socket]]:
     ours, theirs = socket.socketpair()
     theirs.settimeout(TIMEOUT)
     with ours, theirs:
-        outbox = Outbox(ours, "somebody", workers.submit)
+        outbox = Outbox(client_at(ours), TIMEOUT, workers.submit)
         try:
             yield outbox, theirs
         finally:
@@ -93,7 +102,7 @@ def test_no_thread_left_for_a_sender() -> None:
 
     hub, (ours, theirs) = Hub(["sensor"]), socket.socketpair()
     with ours, theirs:
-        outbox = Outbox(ours, "somebody", submit)
+        outbox = Outbox(client_at(ours), TIMEOUT, submit)
         with pytest.raises(MessageError, match="no thread left"):
             outbox.watch(hub, "sensor", Wish(), Dialect.TEXT)
         assert len(hub) == 0

@@ -8,15 +8,15 @@ import errno
 import logging
 import os
 import socket
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from daemons import TIMEOUT, Line, Stage, refuse_connection_threads, serving, wait_until
+from leaks import open_sockets
+from systems import needs_fork
 
 
 class Hooked(Stage):
@@ -48,14 +48,6 @@ def leave(_: Any) -> None:
 def fail(_: Any) -> None:
     """Have a bug."""
     raise RuntimeError("a bug in the hook")
-
-
-def descriptors() -> int:
-    """Return how many files are open."""
-    return len(list(Path("/proc/self/fd").iterdir()))
-
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="counts open files in /proc")
 
 
 @pytest.mark.parametrize("where", ["verify_request", "process_request"])
@@ -281,7 +273,6 @@ def test_a_get_request_that_fails_is_not_called_without_pause(
     assert "no client can be taken in" in caplog.text
 
 
-@linux
 def test_handle_request_after_the_loop_closes_whom_it_refuses(pid_file: str) -> None:
     """There is nobody any more to see them off."""
     stage = Stage(pid_file_name=pid_file, port=0)
@@ -293,12 +284,12 @@ def test_handle_request_after_the_loop_closes_whom_it_refuses(pid_file: str) -> 
             assert client.ask("ping") == "pong"
             stage.shutdown()
             thread.join(TIMEOUT)
-            before = descriptors()
+            before = open_sockets()
             for _ in range(10):
                 with Line(stage) as refused:
                     stage.handle_request()
                     refused.rest()
-            assert descriptors() == before
+            assert not open_sockets() - before
 
 
 def test_a_stop_that_was_noticed_cannot_be_taken_back(pid_file: str) -> None:
@@ -390,7 +381,7 @@ def forking(pid_file: str) -> Iterator[tuple[Stage, threading.Event]]:
         thread.join(TIMEOUT)
 
 
-@linux
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # it forks with threads
 def test_a_child_that_leaves_the_loop_leaves_the_listener_alone(
     forking: tuple[Stage, threading.Event],
