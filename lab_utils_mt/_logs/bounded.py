@@ -9,8 +9,10 @@ from __future__ import annotations
 import contextlib
 import math
 import socket
+import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from ..exceptions import ConfigError
 from .redaction import redact
@@ -18,7 +20,13 @@ from .redaction import redact
 if TYPE_CHECKING:
     import ssl
 
+T = TypeVar("T")
+
 LONGEST_WORDS = 300  # characters of what the other end says
+
+# Windows does not wake a thread that waits for a socket when another one shuts that down.
+_SLICE = 0.25 if sys.platform == "win32" else math.inf  # s
+_INSTANT = 0.001  # s; none at all would mean something else
 
 
 class Undelivered(Exception):
@@ -59,6 +67,28 @@ class Bound:
         if left <= 0:
             raise TimeoutError("the conversation takes too long")
         return min(most, left)
+
+    def step(self, sock: socket.socket, most: float, act: Callable[[], T]) -> T:
+        """Do one step on a socket, within the bound; leaves the socket's timeout changed.
+
+        Args:
+            sock: Gets its timeout here.
+            most: Seconds for this step.
+            act: May be called again when it has timed out.
+
+        Raises:
+            TimeoutError: It has taken too long, or all of it has.
+            OSError: What the step raises, or :meth:`left`.
+        """
+        end = time.monotonic() + most
+        while True:
+            left = self.left(max(0.0, end - time.monotonic()))
+            sock.settimeout(min(left, _SLICE) or _INSTANT)
+            try:
+                return act()
+            except TimeoutError:
+                if left <= _SLICE:
+                    raise
 
     def end(self) -> None:
         """Note that the conversation is over; what holds its socket may be freed later."""

@@ -18,7 +18,7 @@ from colorama.ansi import CSI, AnsiBack, AnsiFore
 from .appending import whole_lines
 from .direct import DirectHandler
 from .line import TIME, LineFormatter, escape
-from .raw_streams import raw_of, written
+from .raw_streams import LINE_END, raw_of, written
 
 if TYPE_CHECKING:
     _StreamHandler = logging.StreamHandler[TextIO]
@@ -105,12 +105,13 @@ class ConsoleHandler(DirectHandler, _StreamHandler):
 
     def _write_raw(self, raw: io.FileIO, lines: list[bytes]) -> int:
         self.stream.flush()  # what others printed comes first
-        start = b"\n" if self._is_torn else b""
-        data = start + b"".join(line + b"\n" for line in lines)
+        start = LINE_END if self._is_torn else b""
+        whole = [line + LINE_END for line in lines]
+        data = start + b"".join(whole)
         size, error = written(raw, data)
         if size:
             self._is_torn = data[size - 1 : size] != b"\n"
-        count = whole_lines(lines, size - len(start))
+        count = whole_lines([line[:-1] for line in whole], size - len(start))
         if not count:
             raise error or BlockingIOError("it takes nothing")
         return count

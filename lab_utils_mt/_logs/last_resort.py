@@ -13,7 +13,7 @@ import threading
 import time
 from collections import deque
 
-from .raw_streams import raw_of, written
+from .raw_streams import LINE_END, raw_of, written
 
 _MOST = 20  # texts that wait; what comes first matters most
 _LAST_WORDS = 0.2  # s, for all of them together
@@ -35,7 +35,7 @@ def tell(text: str) -> None:
     global _thread  # noqa: PLW0603  (one for the process)
     with _lock:
         if len(_texts) < _MOST:
-            _texts.append(f"WARNING  {escape(redact(text))}\n")
+            _texts.append(f"WARNING  {escape(redact(text))}")
         if _thread is not None:
             return
         _thread = threading.Thread(target=_work, name="log-last-resort", daemon=True)
@@ -82,13 +82,14 @@ def _write(text: str) -> None:
         return
     raw = raw_of(stream)
     if raw is None:
-        stream.write(text)
+        stream.write(f"{text}\n")
     else:
-        written(raw, text.encode(stream.encoding, "backslashreplace"))
+        written(raw, text.encode(stream.encoding, "backslashreplace") + LINE_END)
 
 
 def _tell_here() -> None:
     while (text := _next()) is not None:
         with contextlib.suppress(Exception):  # as above; and what cannot be asked is not waited for
             if sys.platform != "win32" and select.select([], [2], [], 0)[1]:
-                os.write(2, text.encode("ascii", "backslashreplace")[:_AT_ONCE])
+                line = text.encode("ascii", "backslashreplace")[: _AT_ONCE - 1]
+                os.write(2, line + b"\n")

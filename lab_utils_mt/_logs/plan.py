@@ -175,10 +175,17 @@ def _add(plan: Plan, kind: Kind, values: dict[str, Any], where: str) -> None:
     try:
         sink = kind.make(settings)
     except (ConfigError, OSError, ValueError) as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {_reason(error)}") from error
     if sink is not None:
         sink.setLevel(settings.log_level)
         plan.sinks.append(sink)
+
+
+def _reason(error: Exception) -> str:
+    # The text of an OSError doubles each backslash of a path on Windows.
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.strerror}: {error.filename}"
+    return str(error)
 
 
 def _read_levels(plan: Plan, file: IniFile) -> None:

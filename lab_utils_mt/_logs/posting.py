@@ -9,13 +9,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 import http.client
+import math
 import socket
 import ssl
 import urllib.request
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .bounded import Bound, connect
+
+T = TypeVar("T")
 
 _LONGEST_ANSWER = 1 << 20  # bytes
 
@@ -75,22 +78,25 @@ class _Limited(_Socket):
     def do_handshake(self, block: bool = False) -> None:
         """Hold the socket that takes the place of the plain one."""
         self.bound.hold(self)
-        self._limit()
-        super().do_handshake(block)  # type: ignore[misc]
+        shake = super().do_handshake  # type: ignore[misc]
+        self._step(lambda: shake(block))
 
     def recv_into(self, *args: Any, **kwargs: Any) -> int:
         """Receive, within the bound."""
-        self._limit()
-        return super().recv_into(*args, **kwargs)
+        receive = super().recv_into
+        return self._step(lambda: receive(*args, **kwargs))
 
     def send(self, *args: Any, **kwargs: Any) -> int:
         """Send, within the bound."""
-        self._limit()
-        return super().send(*args, **kwargs)
+        send = super().send
+        return self._step(lambda: send(*args, **kwargs))
 
-    def _limit(self) -> None:
+    def _step(self, act: Callable[[], T]) -> T:
         wanted = self.gettimeout()
-        self.settimeout(self.bound.left(float("inf") if wanted is None else wanted))
+        try:
+            return self.bound.step(self, math.inf if wanted is None else wanted, act)
+        finally:
+            self.settimeout(wanted)
 
 
 class _PlainSocket(_Limited, socket.socket):

@@ -7,18 +7,20 @@ double lines, and a pipe that nobody reads would keep the program from ending.
 from __future__ import annotations
 
 import io
-import sys
+import os
 from typing import TextIO
 
 _STANDARD = (1, 2)
+LINE_END = os.linesep.encode()
+"""What ends a line there."""
 
 
 def raw_of(stream: TextIO) -> io.FileIO | None:
     """Return what is below a standard stream; None if it is none, or needs its layers."""
     buffer = getattr(stream, "buffer", None)
     raw = getattr(buffer, "raw", buffer)  # PYTHONUNBUFFERED leaves one layer out
-    if sys.platform == "win32" or not isinstance(raw, io.FileIO) or raw.closed:
-        return None  # Windows' console has encodings and newlines of its own
+    if not isinstance(raw, io.FileIO) or raw.closed:
+        return None  # Windows' console has an encoding of its own, and is none
     if "\n".encode(stream.encoding or "utf-8") != b"\n":
         return None
     return raw if raw.fileno() in _STANDARD else None

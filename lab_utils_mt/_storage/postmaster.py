@@ -48,6 +48,14 @@ def _suits_a_socket(folder: Path) -> bool:
     return len(path) <= _LONGEST_SOCKET_PATH and not set(b',"$`\\') & set(path)
 
 
+def _apart() -> dict[str, Any]:
+    """Return what lets a program be spared Ctrl-C at the terminal, and open no window."""
+    if sys.platform == "win32":
+        flags = subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
+        return {"creationflags": flags}
+    return {"start_new_session": True}
+
+
 class Postmaster:
     """The server process of one data folder.
 
@@ -141,13 +149,9 @@ class Postmaster:
         return "it left no log"
 
     def _pg_ctl(self, command: str, *options: str) -> subprocess.CompletedProcess[bytes]:
-        more: dict[str, Any] = {"user": self.system_user} if self.system_user else {}
-        if sys.platform == "win32":
-            more["creationflags"] = (
-                subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW
-            )
-        else:
-            more["start_new_session"] = True  # else Ctrl-C at the terminal would end it half-way
+        more = _apart()
+        if self.system_user:
+            more["user"] = self.system_user
         return subprocess.run(  # noqa: S603  (our own program)
             [str(self.pg_ctl), command, "-D", str(self.folder), *options],
             check=False,
@@ -173,7 +177,7 @@ class Watchdog:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             cwd=postmaster.folder.anchor,
-            start_new_session=True,  # else Ctrl-C would reach it too
+            **_apart(),
         )
 
     def disarm(self) -> None:

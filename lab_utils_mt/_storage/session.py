@@ -17,6 +17,7 @@ import psycopg2
 from psycopg2 import extensions as ext
 from psycopg2_pool import PoolError
 
+from .breaking_off import break_off
 from .call import Call
 from .cursors import GuardedCursor, guarded
 from .errors import CommitUnknown, DatabaseUnavailable
@@ -122,6 +123,7 @@ class Session(ext.connection):
             DatabaseUnavailable: The call was cut.
         """
         if self.was_cut:
+            self.is_gone = True  # which the driver does not notice on all systems
             raise DatabaseUnavailable(
                 "the database server did not answer in time, and the connection was cut: check the"
                 " server and the network, or raise statement_timeout"
@@ -151,13 +153,12 @@ class Session(ext.connection):
 
     def cut(self, call: Call) -> bool:
         """Make a call fail, unless it has returned; by any thread, at any time."""
-        line = self._line
-        if self.current is not call or self.was_cut or line is None:
+        line, was_cut = self._line, self.was_cut
+        if self.current is not call or line is None:
             return False
         self.was_cut = True
-        with contextlib.suppress(OSError):
-            line.shutdown(socket.SHUT_RDWR)
-        return True
+        break_off(line)  # once more, if it was cut and has still not returned
+        return not was_cut
 
     def begin(self) -> None:
         """Begin a transaction together with the first statement: it costs no round trip."""

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs.sinks import await_counts, listening, logging_to
 from original import Original
+from systems import needs_linux
 
 from lab_utils_mt._logs.alarm import alarm_line
 from lab_utils_mt._logs.redaction import hide, redact
@@ -665,10 +666,6 @@ for number in range(10):
 handler.close()
 """
 
-needs_proc = pytest.mark.skipif(
-    not Path("/proc/net/tcp").exists(), reason="needs Linux' table of sockets"
-)
-
 
 @contextlib.contextmanager
 def old_manager(original: Original, port: int, folder: Path, reply: str) -> Iterator[list[str]]:
@@ -699,7 +696,7 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-@needs_proc
+@needs_linux
 def test_the_original_handler_loses_alarms(original: Original, tmp_path: Path) -> None:
     """It writes into connections that the server has closed: 4 of 10 arrive."""
     port = free_port()
@@ -712,7 +709,7 @@ def test_the_original_handler_loses_alarms(original: Original, tmp_path: Path) -
     assert 0 < len(taken) < 10
 
 
-@needs_proc
+@needs_linux
 @pytest.mark.parametrize("reply", ["ok", ""])
 def test_this_handler_loses_none_with_an_original_server(
     original: Original, tmp_path: Path, reply: str
@@ -734,7 +731,7 @@ def test_this_handler_loses_none_with_an_original_server(
     assert first + second == [f"number {number}" for number in range(10)]
 
 
-@needs_proc
+@needs_linux
 def test_hostile_text_reaches_an_original_server(original: Original, tmp_path: Path) -> None:
     """Escaped, as braces cannot carry it, and not longer than it reads."""
     port = free_port()

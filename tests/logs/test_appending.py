@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from logs.crowds import start_together
+from systems import needs_atomic_append, needs_file_limit, needs_pipes, needs_umask
 
 import lab_utils_mt.exceptions
 from lab_utils_mt._logs.appending import AppendingFile
 
 PACKAGE_FOLDER = str(Path(lab_utils_mt.exceptions.__file__).parent.parent)
-needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="this is POSIX's")
 
 TAKE_TURNS = """
 import sys
@@ -67,6 +67,7 @@ def whole_lines(path):
     return found
 
 
+@needs_atomic_append
 def test_four_processes_lose_no_line(tmp_path):
     """5,000 lines each, of 20 bytes to 70 kB; and each finds its own in order."""
     path = tmp_path / "log"
@@ -122,7 +123,7 @@ def test_the_stock_file_goes_on_in_the_torn_line(tmp_path):
     assert path.read_text().splitlines() == ["whole", "tornext"]
 
 
-@needs_posix
+@needs_file_limit
 def test_a_full_disk_tears_one_line_at_most(tmp_path):
     """The lines that fitted are counted; when there is room again, a new line begins."""
     path = tmp_path / "log"
@@ -134,7 +135,7 @@ def test_a_full_disk_tears_one_line_at_most(tmp_path):
     assert (back, last) == (b"back", b"last")
 
 
-@needs_posix
+@needs_file_limit
 def test_a_line_that_does_not_fit_at_all_raises(tmp_path):
     """Also if the disk takes a part of it; the next one begins on a line of its own."""
     program = FILL.replace("range(20)", "[]").replace("does not fit", "y" * 2000)
@@ -143,7 +144,7 @@ def test_a_line_that_does_not_fit_at_all_raises(tmp_path):
     assert path.read_bytes() == b"y" * 1000 + b"\nback\nlast\n"
 
 
-@needs_posix
+@needs_pipes
 def test_a_failed_write_raises_what_the_system_says(tmp_path):
     """With the real device for it, behind an open file."""
     if not Path("/dev/full").exists():
@@ -157,20 +158,25 @@ def test_a_failed_write_raises_what_the_system_says(tmp_path):
     assert caught.value.errno == errno.ENOSPC
 
 
-@needs_posix
-@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+@needs_pipes
+@pytest.mark.parametrize("kind", ["pipe", "device"])
 def test_only_a_regular_file_is_written(tmp_path, kind):
     """A pipe without a reader would hold up its writer for ever."""
     path = tmp_path / "log"
     if kind == "pipe":
         os.mkfifo(path)
-    elif kind == "device":
-        path.symlink_to("/dev/null")
     else:
-        path.mkdir()
+        path.symlink_to("/dev/null")
     with pytest.raises(OSError, match="not a regular file") as caught:
         AppendingFile(str(path))
     assert str(path) in str(caught.value)
+
+
+def test_a_folder_is_not_written(tmp_path):
+    """The error names it."""
+    with pytest.raises(OSError, match=r".") as caught:
+        AppendingFile(str(tmp_path))
+    assert caught.value.filename == str(tmp_path)
 
 
 def test_no_folder_no_file(tmp_path):
@@ -179,9 +185,8 @@ def test_no_folder_no_file(tmp_path):
         AppendingFile(str(tmp_path / "none" / "log"))
 
 
-@needs_posix
 def test_a_file_is_missed_when_it_is_moved_or_deleted(tmp_path):
-    """On Windows it keeps its name while it is open."""
+    """Another one may have taken its name."""
     path = tmp_path / "log"
     with AppendingFile(str(path)) as file:
         assert file.in_place()
@@ -189,7 +194,7 @@ def test_a_file_is_missed_when_it_is_moved_or_deleted(tmp_path):
         assert not file.in_place()
         path.write_bytes(b"")
         assert not file.in_place()
-        (tmp_path / "moved").rename(path)
+        (tmp_path / "moved").replace(path)
         assert file.in_place()
     assert not file.in_place()
 
@@ -206,7 +211,7 @@ def test_others_may_read_rename_and_delete_it_meanwhile(tmp_path):
         (tmp_path / "moved").unlink()
 
 
-@needs_posix
+@needs_umask
 def test_the_file_may_be_read_by_all_as_far_as_the_umask_lets(tmp_path):
     """And is not inherited by programs that are started."""
     before = os.umask(0o027)

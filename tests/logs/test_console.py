@@ -9,6 +9,7 @@ from pathlib import Path
 
 import colorama
 import pytest
+from systems import NO_PTY, needs_file_limit
 
 import lab_utils_mt.exceptions
 from lab_utils_mt._logs.console import ColoredFormatter, console_handler
@@ -39,7 +40,7 @@ def terminal():
     """Both ends of a pseudo-terminal: a function that reads, a stream that writes."""
     openpty = getattr(os, "openpty", None)
     if openpty is None:
-        pytest.skip("needs a pseudo-terminal")
+        pytest.skip(NO_PTY)
     reading, writing = openpty()
     with open(writing, "w", encoding="utf-8") as stream:  # noqa: PTH123
         yield lambda: os.read(reading, 4096).decode(), stream
@@ -296,7 +297,7 @@ handler.write_records([record("only once"), record("after")])
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there is no limit of a file's size")
+@needs_file_limit
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_disk_doubles_no_line(tmp_path, unbuffered):
     """What was written in part begins anew on a line of its own."""

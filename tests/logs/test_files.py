@@ -17,6 +17,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from logs.crowds import start_together
+from systems import (
+    KEPT_FOLDER,
+    NO_PIPES,
+    NO_ZONES,
+    ROOT,
+    WINDOWS,
+    needs_atomic_append,
+    needs_file_limit,
+    needs_fork,
+    needs_linux,
+    needs_pipes,
+    needs_umask,
+)
 
 import lab_utils_mt.exceptions
 from lab_utils_mt._logs import redaction
@@ -26,7 +39,6 @@ from lab_utils_mt._logs.json_lines import JsonLinesFormatter
 from lab_utils_mt._logs.queued import QueuedHandler
 
 PACKAGE_FOLDER = str(Path(lab_utils_mt.exceptions.__file__).parent.parent)
-needs_posix = pytest.mark.skipif(sys.platform == "win32", reason="this is POSIX's")
 # Rules as they are written in TZ: that needs no tables of the system.
 ZONES = {
     "Zurich": "CET-1CEST,M3.5.0,M10.5.0/3",
@@ -106,8 +118,8 @@ handler.close()
 @pytest.fixture
 def zone(monkeypatch):
     """A function that sets the time zone."""
-    if sys.platform == "win32":
-        pytest.skip("Windows has one time zone for all")
+    if WINDOWS:
+        pytest.skip(NO_ZONES)
 
     def set_zone(rules):
         monkeypatch.setenv("TZ", rules)
@@ -270,9 +282,11 @@ def test_the_stock_handler_loses_a_day_or_mixes_two(tmp_path):
         handler.close()
     found = texts(tmp_path)
     assert found.pop("beam.log", None) != ["today 0", "today 1"]
-    assert list(found.values()) != [["yesterday 0", "yesterday 1"]]
+    if not WINDOWS:  # where it cannot rename what is open twice, and writes nothing any more
+        assert list(found.values()) != [["yesterday 0", "yesterday 1"]]
 
 
+@needs_atomic_append
 def test_four_processes_lose_nothing_around_midnight(tmp_path):
     """5,000 records each, some of more than 64 KiB, half of them before it."""
     start_together(WRITE, PACKAGE_FOLDER, str(tmp_path))
@@ -305,7 +319,7 @@ def test_two_handlers_and_many_threads_in_one_process(make, tmp_path):
     assert sorted(lines) == sorted(f"{name} {number}" for name in "abcd" for number in range(500))
 
 
-@needs_posix
+@needs_fork
 def test_a_forked_child_goes_on(tmp_path):
     """Even if its parent was just writing."""
     run(FORK, tmp_path)
@@ -389,15 +403,16 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path):
     for path in ("file", "file/below"):
         with pytest.raises(OSError, match="file"):
             CustomTimedRotatingFileHandler(tmp_path / path, "beam")
-    with pytest.raises(OSError, match="home"):
-        CustomTimedRotatingFileHandler("~nobody-of-that-name/logs", "beam")
+    if not WINDOWS:  # where everybody's home is guessed
+        with pytest.raises(OSError, match="home"):
+            CustomTimedRotatingFileHandler("~nobody-of-that-name/logs", "beam")
 
 
-@needs_posix
+@needs_umask
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
     """For all but root."""
     if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
+        pytest.skip(ROOT)
     tmp_path.chmod(0o500)
     try:
         with pytest.raises(PermissionError, match="no log can be written"):
@@ -413,19 +428,19 @@ def test_a_file_of_today_that_cannot_be_written_is_an_error(tmp_path, kind):
     if kind == "folder":
         path.mkdir()
     elif kind == "pipe":
-        if sys.platform == "win32":
-            pytest.skip("this is POSIX's")
+        if WINDOWS:
+            pytest.skip(NO_PIPES)
         os.mkfifo(path)
     else:
         path.write_text("")
         path.chmod(0o400)
-        if os.access(path, os.W_OK):
-            pytest.skip("root may write anywhere")
+        with contextlib.suppress(OSError), path.open("ab"):
+            pytest.skip(ROOT)
     with pytest.raises(OSError, match=path.name):
         CustomTimedRotatingFileHandler(tmp_path, "beam")
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="this is Linux's")
+@needs_linux
 def test_a_folder_in_which_nobody_can_make_a_file_is_an_error():
     """Not even root."""
     with pytest.raises(OSError, match="no log can be written to this folder: '/proc'"):
@@ -579,10 +594,11 @@ def test_a_formatter_that_fails_loses_no_record(make, tmp_path, layout, reports)
 # --- faults ----------------------------------------------------------------------------------
 
 
-@needs_posix
 @pytest.mark.parametrize("way", ["folder deleted", "file deleted", "file moved", "stream closed"])
 def test_what_is_taken_away_is_made_again(make, tmp_path, way):
     """The stock handler goes on writing into a file that nobody can find."""
+    if way == "folder deleted" and WINDOWS:
+        pytest.skip(KEPT_FOLDER)
     folder = tmp_path / "logs"
     handler = make(path=folder)
     handler.handle(make_record("first", "2026-06-01"))
@@ -599,7 +615,7 @@ def test_what_is_taken_away_is_made_again(make, tmp_path, way):
     assert path.read_text().splitlines()[-1] == "second"
 
 
-@needs_posix
+@needs_pipes
 def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(make, tmp_path, reports, capsys):
     """It is told once, and once when it is gone."""
     pipe = tmp_path / "beam_2026-06-01.log"
@@ -618,7 +634,7 @@ def test_a_pipe_in_the_place_of_a_file_holds_nobody_up(make, tmp_path, reports, 
     assert capsys.readouterr() == ("", "")
 
 
-@needs_posix
+@needs_file_limit
 def test_a_full_disk_is_told_once_and_costs_no_line_afterwards(tmp_path):
     """In a process whose files may not grow beyond 1000 bytes, for a while."""
     failed, back = run(FILL, tmp_path)

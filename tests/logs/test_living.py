@@ -1,12 +1,12 @@
 """How does a program with sinks end? Real programs, so that their ends are real."""
 
-import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+from systems import needs_fork
 
 import lab_utils_mt.exceptions
 
@@ -83,7 +83,6 @@ def test_the_end_is_bounded_and_says_what_is_lost():
         assert f"screen: s{number} is closed: 1 records are lost" in out
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="a pipe there takes what it gets")
 @pytest.mark.parametrize("errors", [subprocess.PIPE, subprocess.STDOUT])
 @pytest.mark.parametrize("count", [3000, 30000])
 def test_a_console_that_nobody_reads_does_not_keep_the_program(count, errors):
@@ -102,7 +101,7 @@ def test_a_console_that_nobody_reads_does_not_keep_the_program(count, errors):
             process.kill()
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
+@needs_fork
 def test_a_child_of_multiprocessing_delivers_what_it_logged(tmp_path):
     """It ends without atexit, on Linux."""
     program = (

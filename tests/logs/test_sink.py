@@ -8,6 +8,7 @@ import time
 import pytest
 from daemons import TIMEOUT, wait_until
 from logs.sinks import Shelf, await_counts, listening, logging_to
+from systems import needs_fork
 
 from lab_utils_mt._logs import living
 from lab_utils_mt._logs.intake import Intake
@@ -282,7 +283,7 @@ def test_the_thread_starts_with_the_first_record():
         assert threading.active_count() == before + 1
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_delivers_its_own_records_and_only_those():
     """What waited is the parent's."""
@@ -478,7 +479,7 @@ def test_a_sink_that_is_used_after_its_end_says_so_once(capsys):
     assert "configure_logging()" in line
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork() here")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_threads_of_a_forked_child_are_heard():
     """Theirs may be the numbers of the parent's sink threads."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import psycopg2
@@ -11,8 +10,6 @@ from storage.proxy import Proxy, proxy
 
 from lab_utils_mt.database import CommitUnknown, Database, DataType
 from lab_utils_mt.exceptions import LabUtilsError
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a proxy to a unix socket")
 
 COMMIT = 12  # bytes of the message
 COMMITTED = 18  # bytes of its answer

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 import psycopg2
 import pytest
 from psycopg2 import sql
+from systems import needs_zones
 from worlds import MONDAY, bucket
 
 from lab_utils_mt._storage.durations import (
@@ -87,7 +88,7 @@ def local_zone(name: str) -> Iterator[None]:
         time.tzset()
 
 
-@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be changed here")
+@needs_zones
 def test_without_a_zone_it_is_local_time() -> None:
     """Also in the hour that there is twice."""
     with local_zone("Europe/Zurich"):

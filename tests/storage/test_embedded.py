@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,13 @@ from typing import Any
 
 import psycopg2
 import pytest
+from systems import (
+    needs_embedded,
+    needs_fork,
+    needs_root,
+    needs_sigterm,
+    needs_unix_sockets,
+)
 
 from lab_utils_mt._storage.embedded import _refuse_strange_folder
 from lab_utils_mt.database import DatabaseUnavailable, EmbeddedPostgres
@@ -75,6 +81,7 @@ def owner(*arguments: str) -> Iterator[tuple[Any, Path, str]]:
             process.kill()
 
 
+@needs_embedded
 def test_a_temporary_server_comes_and_goes() -> None:
     """Starting and stopping may be repeated; nothing of it stays."""
     server = EmbeddedPostgres()
@@ -93,6 +100,7 @@ def test_a_temporary_server_comes_and_goes() -> None:
     assert repr(server) == "<EmbeddedPostgres stopped>"
 
 
+@needs_embedded
 def test_a_folder_keeps_its_data(place: Path) -> None:
     """A blank in its path is no obstacle."""
     folder = place / "my data"
@@ -104,7 +112,7 @@ def test_a_folder_keeps_its_data(place: Path) -> None:
         assert server.folder == folder
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+@needs_unix_sockets
 def test_a_path_too_long_for_a_socket_works(place: Path) -> None:
     """The socket lies elsewhere, and goes with the server."""
     folder = place / ("long" * 30)
@@ -115,6 +123,7 @@ def test_a_path_too_long_for_a_socket_works(place: Path) -> None:
     assert not elsewhere.exists()
 
 
+@needs_embedded
 def test_objects_of_one_process_share_a_server(place: Path) -> None:
     """The last one stops it."""
     first, second = EmbeddedPostgres(place / "data"), EmbeddedPostgres(place / "data")
@@ -127,6 +136,7 @@ def test_objects_of_one_process_share_a_server(place: Path) -> None:
     assert not servers(place / "data")
 
 
+@needs_embedded
 def test_processes_share_a_server(place: Path) -> None:
     """The first one leaves, and the second one's server stays."""
     folder = place / "data"
@@ -138,6 +148,7 @@ def test_processes_share_a_server(place: Path) -> None:
     assert not servers(folder)
 
 
+@needs_embedded
 def test_threads_may_start_servers_at_once() -> None:
     """The package underneath is not thread-safe."""
     running = [EmbeddedPostgres() for _ in range(3)]
@@ -154,17 +165,18 @@ def test_threads_may_start_servers_at_once() -> None:
             server.stop()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
-@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
-def test_a_killed_owner_leaves_nothing(number: str, wait_until: Callable[..., None]) -> None:
+@needs_embedded
+@pytest.mark.parametrize("way", ["kill", pytest.param("terminate", marks=needs_sigterm)])
+def test_a_killed_owner_leaves_nothing(way: str, wait_until: Callable[..., None]) -> None:
     """Its temporary server and folder are gone within seconds."""
     with owner() as (process, folder, dsn):
         assert ask(dsn, "SELECT 1") == 1
-        process.send_signal(getattr(signal, number))
+        getattr(process, way)()
         process.wait(20)
         wait_until(lambda: not servers(folder) and not folder.exists())
 
 
+@needs_embedded
 def test_an_owner_that_just_ends_leaves_nothing() -> None:
     """Without calling stop()."""
     with owner() as (process, folder, _):
@@ -174,7 +186,7 @@ def test_an_owner_that_just_ends_leaves_nothing() -> None:
         assert not servers(folder)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+@needs_embedded
 def test_a_server_left_by_a_killed_owner_is_adopted(place: Path) -> None:
     """And stopped in the end: the dead one no longer counts as a user."""
     folder = place / "data"
@@ -187,7 +199,7 @@ def test_a_server_left_by_a_killed_owner_is_adopted(place: Path) -> None:
     assert not servers(folder)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_stop_the_server() -> None:
     """It is its parent's."""
@@ -226,6 +238,7 @@ def test_a_folder_that_cannot_be_used_is_an_error(place: Path) -> None:
     assert (full / "letter").read_text(encoding="utf-8") == "dear"
 
 
+@needs_embedded
 def test_a_server_that_does_not_start_leaves_its_reason(place: Path) -> None:
     """The last lines of its log are in the error, and the next attempt works."""
     folder = place / "data"
@@ -241,9 +254,7 @@ def test_a_server_that_does_not_start_leaves_its_reason(place: Path) -> None:
         assert ask(server.dsn, "SELECT 1") == 1
 
 
-@pytest.mark.skipif(
-    sys.platform == "win32" or os.geteuid() != 0, reason="only root's folders are passed on"
-)
+@needs_root
 def test_a_private_folder_for_temporary_files_stays_private(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,7 +292,7 @@ def test_the_top_of_the_file_system_is_refused() -> None:
         _refuse_strange_folder(Path(Path.cwd().anchor))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+@needs_unix_sockets
 def test_a_path_that_a_socket_cannot_have_works(place: Path) -> None:
     """A comma would end it; the data stay there all the same."""
     with EmbeddedPostgres(place / "a,b") as server:
@@ -289,7 +300,7 @@ def test_a_path_that_a_socket_cannot_have_works(place: Path) -> None:
         assert server.folder == place / "a,b"
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no unix sockets here")
+@needs_unix_sockets
 def test_a_comma_in_the_temporary_folder_works(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -302,7 +313,7 @@ def test_a_comma_in_the_temporary_folder_works(
         assert ask(server.dsn, "SELECT 1") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has other rules")
+@needs_unix_sockets
 @pytest.mark.parametrize("char", ['"', "$", "`", "\\"])
 def test_a_path_that_a_shell_would_change_is_refused(
     place: Path, char: str, monkeypatch: pytest.MonkeyPatch
@@ -330,7 +341,7 @@ def test_a_runtime_folder_that_is_not_there_is_named(
     assert not (place / "no").exists()
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals")
+@needs_embedded
 def test_an_owner_killed_while_it_fills_the_folder_leaves_nothing(
     place: Path, wait_until: Callable[..., None]
 ) -> None:

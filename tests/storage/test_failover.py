@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -20,11 +19,9 @@ import psycopg2
 import pytest
 from daemons import wait_until
 from psycopg2 import errors as pg_errors
+from systems import needs_unix_sockets
 
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
-
-if sys.platform == "win32":
-    pytest.skip("the servers are told apart by their unix sockets", allow_module_level=True)
 
 THREADS = 8
 
@@ -39,7 +36,7 @@ def _why_not() -> str:
     return ""
 
 
-pytestmark = pytest.mark.skipif(bool(_why_not()), reason=_why_not())
+pytestmark = [needs_unix_sockets, pytest.mark.skipif(bool(_why_not()), reason=_why_not())]
 
 
 class Node:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -14,19 +13,25 @@ from psycopg2_pool import ThreadSafeConnectionPool
 from storage import faults
 from storage.faults import CONNECT_TIMEOUT, FAULTS, MAXCONN, Crowd, Fault, Lender, Sampler, Site
 from storage.proxy import Proxy, proxy
+from systems import WINDOWS, needs_sigstop
 
 from lab_utils_mt._storage.pool import ConnectionPool
 from lab_utils_mt.database import EmbeddedPostgres
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="processes cannot be stopped")
 
 RECOVERY = 8.0  # seconds: the longest pause between two attempts, an attempt in vain, and noise
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Site]:
-    """Return a server that only this module's tests use, for they stop its processes."""
-    with EmbeddedPostgres() as server, contextlib.closing(Site(server)) as made:
+def site(request: pytest.FixtureRequest) -> Iterator[Site]:
+    """Return a server that only this module's tests use, where they can stop its processes."""
+    if WINDOWS:
+        with contextlib.closing(Site(request.getfixturevalue("postgres_dsn"), None)) as made:
+            yield made
+        return
+    with (
+        EmbeddedPostgres() as server,
+        contextlib.closing(Site(server.dsn, server.folder)) as made,
+    ):
         yield made
 
 
@@ -119,8 +124,16 @@ def assert_at_rest(pool: ConnectionPool) -> None:
         pool.putconn(session)
 
 
+def kinds(names: Iterable[str]) -> list[Any]:
+    """Return the names of faults, those marked that only some systems can make."""
+    return [
+        pytest.param(name, marks=[needs_sigstop] if name.startswith("stopped") else [])
+        for name in names
+    ]
+
+
 @pytest.mark.parametrize("timeout", [0.25, 1.0, 5.0])
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", kinds(FAULTS))
 def test_a_checkout_keeps_its_time_limit(
     site: Site,
     line: Proxy,
@@ -158,7 +171,7 @@ STOCK_FAILS = {
 }
 
 
-@pytest.mark.parametrize("name", STOCK_FAILS)
+@pytest.mark.parametrize("name", kinds(STOCK_FAILS))
 def test_the_stock_pool_fails(
     site: Site, line: Proxy, name: str, note: Callable[[str, object], None]
 ) -> None:

@@ -7,7 +7,6 @@ import gc
 import os
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2_pool import PoolError, ThreadSafeConnectionPool
 from storage.proxy import proxy
+from systems import needs_fork
 
 from lab_utils_mt._storage.errors import (
     CommitUnknown,
@@ -571,7 +571,7 @@ def test_wrong_arguments_are_refused_at_once() -> None:
         ConnectionPool(hots="localhost")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_leaves_the_parents_sessions_alone(pool: ConnectionPool) -> None:
     """It opens its own, and what it does not own it does not close, not even on its exit."""
@@ -597,7 +597,7 @@ def test_a_forked_child_leaves_the_parents_sessions_alone(pool: ConnectionPool) 
     assert pool.stats().lost == 0
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_commit_for_its_parent(pool: ConnectionPool) -> None:
     """A block that began in the parent ends with an error in the child."""
@@ -771,7 +771,7 @@ def test_a_session_idle_for_long_is_asked_first(database_dsn: str) -> None:
             assert ask(session, "SELECT 1") == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_childs_pool_is_closed_if_it_was(pool: ConnectionPool) -> None:
     """It does not open again by itself."""
@@ -902,7 +902,7 @@ def test_closing_leaves_no_thread(database_dsn: str) -> None:
         assert not wait
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no fork")
+@needs_fork
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_child_does_not_commit_the_work_of_its_parent(pool: ConnectionPool) -> None:
     """Not in run() either."""

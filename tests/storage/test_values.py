@@ -20,6 +20,7 @@ import pytest
 from psycopg2 import extensions as ext
 from psycopg2.extras import Json
 from psycopg2.sql import SQL
+from systems import needs_zones
 
 from lab_utils_mt._storage.errors import CommitUnknown, InvalidValue, PoolTimeout
 from lab_utils_mt._storage.values import explain, sendable, sendable_row, storable
@@ -348,7 +349,7 @@ def test_a_decimal_that_no_column_holds_is_refused(text: str) -> None:
     assert storable(Decimal("1E-16383")) == Decimal("1E-16383")
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no TZ")
+@needs_zones
 def test_a_time_that_the_clocks_skip_keeps_its_digits() -> None:
     """And its moment; one that comes twice keeps both too."""
     code = (
