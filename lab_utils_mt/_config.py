@@ -11,6 +11,7 @@ import dataclasses
 import math
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
@@ -173,7 +174,7 @@ def full_path(path: str) -> Path:
     from pathlib import Path  # noqa: PLC0415  (most programs name no file)
 
     try:
-        if b"\0" not in os.fsencode(path):
+        if b"\0" not in _encoded(path):
             return Path(path).expanduser().absolute()
         fault = "it holds NUL"
     except UnicodeEncodeError:
@@ -181,6 +182,11 @@ def full_path(path: str) -> Path:
     except (RuntimeError, ValueError, OSError) as error:  # ~nobody; the working folder is deleted
         fault = str(error)
     raise ConfigError(f"cannot read {str(path)!a}: {fault}")
+
+
+def _encoded(path: str) -> bytes:
+    # On Windows, fsencode() takes lone surrogates, which no message could show.
+    return path.encode() if sys.platform == "win32" else os.fsencode(path)
 
 
 class IniFile:

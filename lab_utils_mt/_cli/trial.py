@@ -249,7 +249,8 @@ def _new_folder(output: Path) -> Path:
     try:
         name = tempfile.mkdtemp(prefix=f"{output.stem}-data-", dir=output.parent)
     except OSError as error:
-        raise LabUtilsError(f"cannot keep the data: {error}") from error
+        fault = error.strerror or error
+        raise LabUtilsError(f"cannot keep the data in {output.parent}: {fault}") from error
     return Path(name).absolute()
 
 

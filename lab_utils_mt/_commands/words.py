@@ -116,7 +116,7 @@ class WordPlan:
             if one.is_flag:
                 parser.add_argument(
                     one.option,
-                    action=argparse.BooleanOptionalAction,
+                    action=_Flag,
                     dest=_PREFIX + one.name,
                     default=argparse.SUPPRESS,
                     help=text,
@@ -124,6 +124,20 @@ class WordPlan:
             else:
                 names = [one.option] if one.is_option else []
                 _add_value(parser, one, names, text)
+
+
+class _Flag(argparse.BooleanOptionalAction):
+    """``--fast`` or ``--no-fast``, also for a parameter that is called ``no_fast`` itself."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: object,
+        option_string: str | None = None,
+    ) -> None:
+        """Keep which of both it was; argparse takes all that begins with ``--no-`` for False."""
+        setattr(namespace, self.dest, option_string == self.option_strings[0])
 
 
 def _unsure(_: str) -> None:
