@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest import mock
 
 import psycopg2
 import pytest
@@ -13,7 +16,26 @@ from daemons import wait_until
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn
 
+from lab_utils_mt._storage.postmaster import Postmaster
 from lab_utils_mt.database import Database, EmbeddedPostgres
+
+
+@contextlib.contextmanager
+def postgres_on_tcp() -> Iterator[str]:
+    """Run an embedded server on a port of 127.0.0.1, as on Windows; yield its connection string.
+
+    A suite that runs under Wine gets this string in LAB_UTILS_MT_TEST_DSN, for unix sockets do not
+    reach there.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    listen = f"-h 127.0.0.1 -p {port} -k ''"
+    with mock.patch.object(Postmaster, "_listen_options", return_value=listen):
+        server = EmbeddedPostgres().start()
+    try:
+        yield server.dsn
+    finally:
+        server.stop()
 
 
 @pytest.fixture(scope="session")

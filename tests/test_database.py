@@ -17,6 +17,7 @@ import psycopg2
 import pytest
 from psycopg2 import sql
 from psycopg2.extensions import make_dsn, parse_dsn
+from systems import needs_libpq_files
 
 from lab_utils_mt._storage import tables
 from lab_utils_mt._storage.settings import DatabaseSettings
@@ -504,6 +505,7 @@ def test_both_spellings_of_a_table_are_made_one_at_a_time(
     assert database.check_table("cryo")
 
 
+@needs_libpq_files
 def test_the_place_is_what_libpq_says(
     database_dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from daemons import TIMEOUT, wait_until
+from systems import needs_embedded
 
 from lab_utils_mt.database import Database, DataType, EmbeddedPostgres
 
@@ -66,6 +67,7 @@ def test_the_server_and_its_client_work(tmp_path: Path) -> None:
             process.kill()
 
 
+@needs_embedded
 def test_the_server_with_a_database_works(tmp_path: Path) -> None:
     """Two readings, both stored."""
     if not port_is_free():

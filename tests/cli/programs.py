@@ -17,22 +17,37 @@ from typing import Any
 
 import psutil
 import pytest
+from systems import WINE
 
 import lab_utils_mt
 
 TIMEOUT = 90.0  # seconds; only a hang lasts longer
 _PACKAGE = str(Path(lab_utils_mt.__file__).parents[1])
+_TEMPORARY = ("TMPDIR", "TEMP", "TMP")
+# What libpq says at its start under Wine.
+_NOISE = "unrecognized win32 error code: 127"
+# Windows has no signals: the exit status is what the killer says.
+KILLED = 1 if sys.platform == "win32" else -signal.SIGKILL
 
 
 class World:
-    """A place for temporary files of its own, by which all processes of a test are known."""
+    """A place for temporary files of its own, by which all processes of a test are known.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        database: Options of a demo, none if it starts a PostgreSQL of its own.
+
+    Args:
+        folder: The place.
+        dsn: The database for demos; they start one of their own if it is empty.
+    """
+
+    def __init__(self, folder: Path, dsn: str) -> None:
         self.folder = folder
+        self.database = ["--dsn", dsn] if dsn else []
         self.environment = {
             **os.environ,
             "PYTHONPATH": _PACKAGE,
-            "TMPDIR": str(folder),
+            **dict.fromkeys(_TEMPORARY, str(folder)),
             "FORCE_COLOR": "1",  # must not matter for a file
         }
 
@@ -42,7 +57,7 @@ class World:
 
     def demo(self, *words: str, **options: object) -> Program:
         """Start the demo."""
-        return self.start("-m", "lab_utils_mt", "demo", *words, **options)
+        return self.start("-m", "lab_utils_mt", "demo", *self.database, *words, **options)
 
     def processes(self) -> list[psutil.Process]:
         """Return what still runs."""
@@ -52,7 +67,7 @@ class World:
         with contextlib.suppress(psutil.Error, OSError):
             command = " ".join(process.cmdline())
             return str(self.folder) in command or (
-                process.environ().get("TMPDIR") == str(self.folder)
+                process.environ().get(_TEMPORARY[0]) == str(self.folder)
             )
         return False
 
@@ -140,7 +155,7 @@ class Program:
         self._watch.join()
         with self._errors as file:
             file.seek(0)
-            self._shown = file.read()
+            self._shown = file.read().replace(_NOISE, "")
         return status
 
     def finish(self) -> tuple[int, str, str]:
@@ -154,13 +169,14 @@ class Program:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """Return a place that must be empty again at the end."""
+    dsn = request.getfixturevalue("postgres_dsn") if WINE else ""
     # Not tmp_path: as root, PostgreSQL's own user must get in, and its socket needs a short path.
     folder = Path(tempfile.mkdtemp(prefix="lab-"))
     folder.chmod(0o755)
     try:
-        place = World(folder)
+        place = World(folder, dsn)
         yield place
         place.wait_until_empty()
     finally:

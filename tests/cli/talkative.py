@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import pty
 import select
 import subprocess
 import sys
@@ -15,9 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pytest
+from systems import NO_PTY
+
 import lab_utils_mt
 from lab_utils_mt.commands import Meta, Unit, command, poll
 from lab_utils_mt.socket_comm import Server
+
+if sys.platform != "win32":
+    import pty
 
 TIMEOUT = 30.0  # seconds; only a hang lasts longer
 
@@ -103,6 +108,8 @@ class Terminal:
     """The whole program at a pseudo-terminal."""
 
     def __init__(self, state: Path, *words: str) -> None:
+        if sys.platform == "win32":
+            pytest.skip(NO_PTY)
         self._master, slave = pty.openpty()
         self.text = ""
         self._process = subprocess.Popen(

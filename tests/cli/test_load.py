@@ -20,6 +20,7 @@ from typing import Any
 import psutil
 import pytest
 from daemons import Stage, serving, wait_until
+from systems import WINDOWS, needs_keys, needs_ulimit
 from talkative import TIMEOUT, environment, terminal
 from test_command_line import run
 
@@ -32,6 +33,7 @@ from lab_utils_mt._load.plan import Plan
 from lab_utils_mt._load.tally import Second, Tally
 from lab_utils_mt.exceptions import LabUtilsError
 
+PAGE = Path("new", "load.html")
 HOSTILE = b"Error! <script>alert('x')</script>&\x1b[31m\n"
 
 
@@ -51,6 +53,9 @@ def replying(reply: bytes, pause: float = 0.0) -> Any:
             while True:
                 client, _ = listener.accept()
                 clients.append(client)
+                if over.is_set():
+                    client.close()
+                    return
                 threads.append(threading.Thread(target=serve, args=(client,)))
                 threads[-1].start()
 
@@ -62,7 +67,7 @@ def replying(reply: bytes, pause: float = 0.0) -> Any:
             yield listener.getsockname()[1]
         finally:
             over.set()
-            listener.shutdown(socket.SHUT_RDWR)
+            socket.create_connection(listener.getsockname()).close()  # wakes it on all systems
             threads[0].join(TIMEOUT)
             for client in clients:
                 with contextlib.suppress(OSError):
@@ -195,7 +200,7 @@ def test_bad_words_get_the_usage_and_one_line(
         (("ping", "--output", "missing/a.html"), 1, "cannot write"),
         (("ping", "--output", "missing/folder"), 1, "cannot make the folder"),
         (("ping", "--output", "a.html", "--json", "./a.html"), 2, "both mean a.html: name another"),
-        (("ping", "--output", "new", "--json", "new/load.html"), 2, "both mean new/load.html"),
+        (("ping", "--output", "new", "--json", "new/load.html"), 2, f"both mean {PAGE}"),
         (("ping", "--compare", "missing.json"), 2, "cannot read"),
         (("ping", "--compare", "text.json"), 2, "has no figures of a load"),
         (("ping", "--compare", "list.json"), 2, "has no figures of a load: write them with"),
@@ -222,15 +227,17 @@ def test_what_makes_no_sense_is_one_line(
 
 def test_more_clients_than_files_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     """Exit status 2."""
-    import resource
+    if not WINDOWS:
+        import resource
 
-    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 90_000:
-        pytest.skip("this system has no limit that a load reaches")
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 90_000:
+            pytest.skip("this system has no limit that a load reaches")
     status, _, errors = run(capsys, "load", "127.0.0.1:1", "ping", "--clients", "100000")
     assert (status, len(errors.splitlines())) == (2, 1)
     assert "use more processes" in errors
 
 
+@needs_ulimit
 def test_more_processes_than_files_is_one_line(tmp_path: Path) -> None:
     """Exit status 2: this program needs two files for each of them."""
     words = "-m lab_utils_mt load 127.0.0.1:1 ping --clients 40 --processes 40"
@@ -344,10 +351,10 @@ def test_a_schedule_that_is_not_kept_is_worse(
     """Although the figures may be worse by as much; but only if it was kept before."""
     kept, late = str(tmp_path / "kept.json"), str(tmp_path / "late.json")
     line = "worse: requests that could not be sent in time: "
-    words = ("--rate", "100", "--worse-by", "999999", "--json")
+    words = ("--rate", "20", "--worse-by", "999999", "--json")
     with replying(b"hello\n") as port:
         assert measure(capsys, port, *words, kept)[0] == 0
-    with replying(b"hello\n", 0.05) as port:
+    with replying(b"hello\n", 0.2) as port:
         status, output, _ = measure(capsys, port, *words, late, "--compare", kept)
         assert status == 3
         assert line in output
@@ -360,8 +367,9 @@ def test_a_schedule_that_is_not_kept_is_worse(
 def test_a_greeting_belongs_to_the_load(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     """With it there are no errors, and only then it can be compared."""
     path = str(tmp_path / "a.json")
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=_greeting, args=(listener,))
+        thread = threading.Thread(target=_greeting, args=(listener, over))
         thread.start()
         port, words = listener.getsockname()[1], ("--rate", "20", "--json", path)
         status, output, _ = measure(capsys, port, *words, "--greeting", "1")
@@ -369,23 +377,23 @@ def test_a_greeting_belongs_to_the_load(capsys: pytest.CaptureFixture[str], tmp_
         status, output, _ = measure(capsys, port, *words)
         assert "x surplus: the server sent a" in output
         assert "needs --greeting" in output
-        listener.shutdown(socket.SHUT_RDWR)
+        over.set()
+        socket.create_connection(listener.getsockname()).close()
         thread.join()
     status, _, errors = measure(capsys, port, "--rate", "20", "--greeting", "1", "--compare", path)
     assert status == 2
     assert "greeting 0, now 1" in errors
 
 
-def _greeting(listener: socket.socket) -> None:
-    """Serve one client after the other, until nobody can come any more."""
-    with contextlib.suppress(OSError):
-        while True:
-            client, _ = listener.accept()
-            with client, contextlib.suppress(OSError), client.makefile("rb") as lines:
-                client.sendall(b"welcome\n")
-                for _ in lines:
-                    threading.Event().wait(0.01)
-                    client.sendall(b"hello\n")
+def _greeting(listener: socket.socket, over: threading.Event) -> None:
+    """Serve one client after the other, until the first one that comes when it is over."""
+    while not over.is_set():
+        client, _ = listener.accept()
+        with client, contextlib.suppress(OSError), client.makefile("rb") as lines:
+            client.sendall(b"welcome\n")
+            for _ in lines:
+                threading.Event().wait(0.01)
+                client.sendall(b"hello\n")
 
 
 def _good_then_bad(listener: socket.socket) -> None:
@@ -623,6 +631,7 @@ def start(stage: Stage, folder: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
+@needs_keys
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_ends_the_first_connection_at_once(tmp_path: Path, signum: signal.Signals) -> None:
     """It waits for a server that takes no more connections."""
@@ -656,6 +665,7 @@ def _is_connecting(port: int, pid: int) -> bool:
     return any(one.status == "SYN_SENT" and one.raddr[1] == port for one in own)
 
 
+@needs_keys
 def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:
     """Exit status 130; the figures are written, and no process stays."""
     path = tmp_path / "a.json"

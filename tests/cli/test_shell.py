@@ -181,8 +181,9 @@ def test_the_history_is_the_users_own(talk: Talk, tmp_path: Path) -> None:
     assert "+ping" in path.read_text()
     if sys.platform != "win32":
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    session(talk, tmp_path, "\x1b[A\x1b[A\rexit\r")  # up, up: before "exit" was "ping"
-    assert path.read_text().count("+ping") == 2
+    # Not by the arrow keys: it is read in the background, and a person is slower than a test.
+    again = session(talk, tmp_path, "exit\r")
+    assert "ping" in again._session.history.load_history_strings()
 
 
 def test_a_history_that_cannot_be_written_is_no_error(talk: Talk, tmp_path: Path) -> None:
@@ -242,7 +243,6 @@ def test_a_server_without_discovery(tmp_path: Path, capsys: pytest.CaptureFixtur
 # --- the whole program ------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_at_a_terminal(cryostat: Cryostat, tmp_path: Path) -> None:
     """Ctrl-C clears a line, cuts a command, ends a watch; Ctrl-D leaves with status 0."""
     with terminal(tmp_path, "shell", f"127.0.0.1:{cryostat.port}") as shell:
@@ -301,9 +301,9 @@ def test_without_a_server(tmp_path: Path) -> None:
     """One line, exit status 1."""
     status, output, errors = piped(tmp_path, "1", "ping\n")
     assert (status, output) == (1, "")
-    assert errors.splitlines() == [
-        "shell: cannot reach a server at localhost:1: Connection refused; is it running?"
-    ]
+    (line,) = errors.splitlines()
+    assert line.startswith("shell: cannot reach a server at localhost:1: ")
+    assert line.endswith("; is it running?")
 
 
 def test_without_prompt_toolkit(

@@ -169,6 +169,19 @@ def test_words_mean_what_they_mean_to_argparse(case: Case) -> None:
     assert all(same(values[name], expected[name]) for name in values)
 
 
+def test_a_flag_may_be_called_no_something() -> None:
+    """argparse by itself takes all that begins with --no- for False."""
+
+    def method(self: Any, *, no_fast: bool = False) -> None: ...
+
+    signature = signature_of(method)
+    for word, value in (("--no-fast", True), ("--no-no-fast", False)):
+        assert by_argparse(signature, [word]) == {"no_fast": value}
+        assigned = WordPlan(signature).assign([word])
+        assert assigned is not None
+        assert signature.from_words(assigned) == {"no_fast": value}
+
+
 @settings(max_examples=1000, deadline=None)
 @given(cases())
 def test_plain_words_never_need_argparse(case: Case) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from daemons import Stage, serving, wait_until
 from scripted import Scripted, answering, reset, scripted
+from systems import WINDOWS, WINE
 
 from lab_utils_mt._load import driver
 from lab_utils_mt._load.driver import drive, find
@@ -21,11 +22,12 @@ from lab_utils_mt._load.tally import Second, Tally
 from lab_utils_mt.exceptions import LabUtilsError
 
 REQUEST = b"echo hello\n"
+SECONDS = 1.0 if WINDOWS else 0.2  # of a load; there, threads and connections take long
 
 
 def load(port: int, **options: Any) -> Tally:
     """Put some load on a port."""
-    return drive(Plan("127.0.0.1", port, **({"request": REQUEST, "seconds": 0.2} | options)))
+    return drive(Plan("127.0.0.1", port, **({"request": REQUEST, "seconds": SECONDS} | options)))
 
 
 @pytest.fixture(params=[make_poller, SelectorPoller])
@@ -44,7 +46,7 @@ def test_the_server_counts_the_same(stage: Stage, clients: int) -> None:
     assert 0 < tally.late <= clients
     assert tally.bytes_in == 6 * tally.requests
     assert 0 < tally.least <= tally.percentile(50) <= tally.percentile(99) <= tally.most
-    assert 0.2 <= tally.seconds < 10
+    assert SECONDS <= tally.seconds < 10
     assert tally.cpu_seconds > 0
 
 
@@ -150,7 +152,7 @@ def silent(server: Scripted, client: socket.socket) -> None:
     ("serve", "kind"),
     [
         (closing, "closed"),
-        (resetting, "reset"),
+        (resetting, "closed" if WINE else "reset"),  # Wine says goodbye first
         (cutting, "cut off"),
         (cutting_a_block, "cut off"),
         (talking, "surplus"),
@@ -174,7 +176,7 @@ def test_nobody_listens() -> None:
     """Refused; and not tried a thousand times a second."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    tally = load(port, clients=2)
+    tally = load(port, clients=2, seconds=0.2)
     assert set(tally.errors) == {"refused"}
     assert tally.errors["refused"] <= 8
 
@@ -277,10 +279,11 @@ class Stalling:
 
 def test_a_stalled_server_is_not_flattered() -> None:
     """A closed loop hides a stall of 1 s in 3 s; a rate shows how long people would wait."""
+    rate = 40.0 if WINDOWS else 200.0  # that the closed loop beside it leaves time for
     with scripted(Stalling()) as first, scripted(Stalling()) as second, ThreadPool(2) as pool:
         closed, at_rate = pool.starmap(
             lambda port, rate: load(port, clients=2, seconds=3.0, rate=rate),
-            [(first.port, None), (second.port, 200.0)],
+            [(first.port, None), (second.port, rate)],
         )
     assert closed.most > 0.9
     assert closed.percentile(99) < 0.1
@@ -298,7 +301,7 @@ def test_a_stall_at_the_end_counts() -> None:
             client.sendall(b"hello\n")
 
     with scripted(serve) as server:
-        tally = load(server.port, clients=2)
+        tally = load(server.port, clients=2, seconds=0.2)
     assert (tally.requests, tally.late, tally.requests_per_second) == (2, 2, 0)
     assert tally.least > 0.4
     assert tally.timeline[0].max > 0.4
@@ -368,8 +371,7 @@ def test_a_host_with_several_addresses() -> None:
 
 def test_more_clients_than_files() -> None:
     """A clear error before anything is sent."""
-    import resource
-
+    resource = pytest.importorskip("resource", reason="Windows has no RLIMIT_NOFILE")
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or hard > 90_000:
         pytest.skip("this system has no limit that a load reaches")

@@ -55,6 +55,7 @@ def late_server(down: float) -> Iterator[int]:
             done.set()
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
+            listener.close()  # on Windows, that is what ends the accept()
             for thread in threads:
                 thread.join(TIMEOUT)
 

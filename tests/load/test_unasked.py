@@ -17,7 +17,7 @@ PAUSE = 0.02  # seconds; at the rate below a client has nothing to do then
 
 def load(port: int, **options: Any) -> Tally:
     """Put some load on a port, with pauses between the requests."""
-    return drive(Plan("127.0.0.1", port, b"read\n", rate=10.0, seconds=0.6, **options))
+    return drive(Plan("127.0.0.1", port, b"read\n", rate=5.0, seconds=1.0, **options))
 
 
 def greeting(server: Scripted, client: socket.socket) -> None:

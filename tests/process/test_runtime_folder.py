@@ -1,6 +1,7 @@
 """Does the default PID file lie where nobody else can touch it?"""
 
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -13,7 +14,9 @@ from lab_utils_mt._process.pid_lock import PidLock
 from lab_utils_mt._process.runtime_folder import default_pid_file
 from lab_utils_mt.exceptions import LockError
 
-posix_only = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX owners and modes")
+posix_only = pytest.mark.skipif(
+    sys.platform == "win32", reason="Windows has no owners and modes of this kind"
+)
 
 
 @pytest.fixture
@@ -57,20 +60,19 @@ def test_the_pid_file_lies_in_a_private_folder_and_can_be_locked(runtime):
     lock.release()
 
 
-@posix_only
 def test_the_first_of_several_runtime_directories_is_used(runtime, monkeypatch):
-    """systemd gives them as a colon list."""
-    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{runtime}:/nonexistent")
+    """systemd gives them as a list, in the form of PATH."""
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{runtime}{os.pathsep}/nonexistent")
     assert default_pid_file("a") == str(runtime / "lab_utils_mt" / "a.pid")
 
 
-@posix_only
 def test_without_runtime_directory_the_users_folder_is_used(tmp_path, monkeypatch):
     """As platformdirs names it."""
     tmp_path.chmod(0o700)
     monkeypatch.delenv("RUNTIME_DIRECTORY", raising=False)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    assert default_pid_file("a") == str(tmp_path / "lab_utils_mt" / "a.pid")
+    folder = platformdirs.user_runtime_path() if sys.platform == "win32" else tmp_path
+    assert default_pid_file("a") == str(folder / "lab_utils_mt" / "a.pid")
 
 
 def test_without_any_session_there_is_a_folder_and_no_warning(tmp_path, monkeypatch):
@@ -103,9 +105,18 @@ def test_an_open_folder_of_ours_is_closed(runtime):
     assert stat.filemode(folder.stat().st_mode) == "drwx------"
 
 
+def test_a_file_in_place_of_the_folder_is_refused(runtime):
+    """It is not removed."""
+    folder = runtime / "lab_utils_mt"
+    folder.write_text("")
+    with pytest.raises(LockError, match=re.escape(str(folder))):
+        default_pid_file("a")
+    assert folder.read_text() == ""
+
+
 @posix_only
-def test_a_link_or_a_file_in_place_of_the_folder_is_refused(runtime, tmp_path):
-    """Also a link to a folder of ours."""
+def test_a_link_in_place_of_the_folder_is_refused(runtime, tmp_path):
+    """Also one to a folder of ours."""
     target = tmp_path / "target"
     target.mkdir()
     folder = runtime / "lab_utils_mt"
@@ -113,10 +124,6 @@ def test_a_link_or_a_file_in_place_of_the_folder_is_refused(runtime, tmp_path):
     with pytest.raises(LockError, match="a link or a file"):
         default_pid_file("a")
     assert list(target.iterdir()) == []
-    folder.unlink()
-    folder.write_text("")
-    with pytest.raises(LockError, match=str(folder)):
-        default_pid_file("a")
 
 
 @posix_only
