@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from systems import needs_embedded
+from watched import WatchedProgram
 
 import lab_utils_mt
 from lab_utils_mt.database import Database, EmbeddedPostgres
@@ -52,34 +51,14 @@ class Place:
         return done.returncode, done.stdout, done.stderr
 
 
-class Daemon:
+class Daemon(WatchedProgram):
     """An example server, running."""
 
     def __init__(self, place: Place, *words: str, name: str = "cryostat_server.py") -> None:
         self._place = place
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            [sys.executable, str(EXAMPLES / name), *words, "--config", "server.ini"],
-            cwd=place.folder,
-            env=place.environment,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            text=True,
-            start_new_session=True,
-        )
-        self._watch = threading.Timer(TIMEOUT, self._process.kill)
-        self._watch.start()
-        self.pid = self._process.pid
-        self.output = ""
-        self.port = self._read_port()
-
-    def _read_port(self) -> str:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.output += line
-            if found := re.search(r"listens on 127\.0\.0\.1:(\d+)", line):
-                return found[1]
-        raise AssertionError(f"it did not start: {self.finish()}")
+        line = [sys.executable, str(EXAMPLES / name), *words, "--config", "server.ini"]
+        super().__init__(line, place.folder, place.environment, TIMEOUT)
+        self.port = self.read_until(r"listens on 127\.0\.0\.1:(\d+)")[1]
 
     def ask(self, *words: str) -> tuple[int, str]:
         """Run the example client; return exit status and output."""
@@ -90,23 +69,10 @@ class Daemon:
 
     def stop(self) -> tuple[int, str]:
         """Press Ctrl-C, or say quit on Windows; return exit status and error output."""
-        if sys.platform == "win32":  # Ctrl-C comes from the console of a program, and to all of it
-            assert self.ask("quit") == (0, "Goodbye!\n")
-        else:
-            os.killpg(self.pid, signal.SIGINT)
-        return self.finish()
+        return self.interrupt(self._quit)
 
-    def finish(self) -> tuple[int, str]:
-        """Wait for the end; return exit status and error output."""
-        assert self._process.stdout is not None
-        self.output += self._process.stdout.read()
-        self._process.stdout.close()
-        status = self._process.wait()
-        self._watch.cancel()
-        self._watch.join()
-        with self._errors as file:
-            file.seek(0)
-            return status, file.read()
+    def _quit(self) -> None:
+        assert self.ask("quit") == (0, "Goodbye!\n")
 
 
 @pytest.fixture
@@ -129,8 +95,7 @@ def start(place: Place) -> Iterator[Callable[..., Daemon]]:
 
     yield start
     for daemon in started:
-        if daemon._process.returncode is None:
-            daemon.stop()
+        daemon.kill()
 
 
 @pytest.mark.parametrize("name", ["cryostat_server.py", "cryostat_client.py", "stage_server.py"])

@@ -6,18 +6,15 @@ import contextlib
 import os
 import re
 import shlex
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg2
 import pytest
 from starters import TIMEOUT, environment, init, names_in, python
+from watched import WatchedProgram
 
 from lab_utils_mt.socket_comm import Client
 
@@ -57,61 +54,23 @@ class Place:
         return output
 
 
-class Daemon:
+class Daemon(WatchedProgram):
     """A daemon that somebody started by typing its line."""
 
     def __init__(self, place: Place, words: list[str]) -> None:
         self._place = place
-        # Not a pipe: nobody would read on.
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115
-        self._process = subprocess.Popen(
-            words,
-            cwd=place.folder,
-            env=environment(**place.runtime),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            encoding="utf-8",
-            start_new_session=sys.platform != "win32",
-        )
-        self._watch = threading.Timer(TIMEOUT, self._process.kill)
-        self._watch.start()
-        self.output = ""
+        super().__init__(words, place.folder, environment(**place.runtime), TIMEOUT)
 
     def wait_until_it_listens(self) -> None:
         """Read the log on the console up to that line."""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            self.output += line
-            if f"listens on 127.0.0.1:{self._place.port}" in line:
-                return
-        raise AssertionError(f"it did not start: {self.finish()}")
+        self.read_until(rf"listens on 127\.0\.0\.1:{self._place.port}\b")
 
     def stop(self) -> tuple[int, str]:
-        """Press Ctrl-C; where that needs a console, send quit. Return what finish() does."""
-        if sys.platform == "win32":
-            assert self._place.send("quit") == "Goodbye!\n"
-        else:
-            os.killpg(self._process.pid, signal.SIGINT)
-        return self.finish()
+        """Press Ctrl-C, or say quit on Windows; return exit status and error output."""
+        return self.interrupt(self._quit)
 
-    def finish(self) -> tuple[int, str]:
-        """Return exit status and error output."""
-        assert self._process.stdout is not None
-        self.output += self._process.stdout.read()
-        self._process.stdout.close()
-        status = self._process.wait()
-        self._watch.cancel()
-        self._watch.join()
-        with self._errors as file:
-            file.seek(0)
-            return status, file.read()
-
-    def kill(self) -> None:
-        """End what a failed test leaves."""
-        if self._process.returncode is None:
-            self._process.kill()
-            self.finish()
+    def _quit(self) -> None:
+        assert self._place.send("quit") == "Goodbye!\n"
 
 
 @contextlib.contextmanager
