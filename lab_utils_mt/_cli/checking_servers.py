@@ -5,7 +5,6 @@ A server is made for that, but without the class's own ``__init__()``, and nothi
 
 from __future__ import annotations
 
-import errno
 import os
 import types
 from collections.abc import Callable
@@ -16,14 +15,13 @@ from .._process import pid_file
 from .._process.pid_lock import PidLock
 from .._process.runtime_folder import default_pid_file
 from .._replacing import require_place
-from .._serving.listening import ListeningServer, format_address
+from .._serving.listening import IN_USE, ListeningServer, format_address
 from ..socket_comm import Server
 from .checking_files import LITTLE, Needs
 
 if TYPE_CHECKING:
     from ..database import Database
 
-_IN_USE = {errno.EADDRINUSE, 10048, 10013}  # the last two: Windows
 _MOST_NAMES = 12
 
 
@@ -107,7 +105,7 @@ def check_port(server: Server) -> str:
         server.server_bind()
     except OSError as error:
         # Not the server's own words: they tell that this process holds the PID file.
-        fault = ListeningServer._bind_fault(server, error, error.errno in _IN_USE)
+        fault = ListeningServer._bind_fault(server, error, error.errno in IN_USE)
         raise OSError(error.errno, fault) from error
     finally:
         server.socket.close()

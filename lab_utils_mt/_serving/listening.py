@@ -13,9 +13,9 @@ from .._sockets import INHERITED, prepare
 
 logger = logging.getLogger("lab_utils_mt.server")
 
-_IN_USE = {errno.EADDRINUSE}
+IN_USE = {errno.EADDRINUSE}  #: Errors of a port that another program has.
 if sys.platform == "win32":  # another program is exclusive, or the system keeps some ports back
-    _IN_USE.add(errno.EACCES)
+    IN_USE.add(errno.EACCES)
 
 
 class ListeningServer(socketserver.ThreadingTCPServer):
@@ -55,7 +55,7 @@ class ListeningServer(socketserver.ThreadingTCPServer):
             self.server_bind()
             self.server_activate()  # fails, too, if another server bound and listened meanwhile
         except OSError as error:
-            in_use = error.errno in _IN_USE
+            in_use = error.errno in IN_USE
             raise OSError(error.errno, self._bind_fault(error, in_use)) from error
         host, self.port = self.socket.getsockname()[:2]
         self.address = format_address((host, self.port))
