@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from .exceptions import LabUtilsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # s; on Windows whoever reads the file, or a virus scanner, keeps it from being replaced meanwhile
 _PATIENCE = 2.0 if sys.platform == "win32" else 0.0
@@ -28,7 +30,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield new
         if sys.platform != "win32":
             new.chmod(0o666 & ~_umask())  # mkstemp() lets nobody else read it
-        _put(new, path)
+        patiently(lambda: _put(new, path))
     except OSError as error:
         raise LabUtilsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -36,16 +38,29 @@ def replacing(path: Path) -> Iterator[Path]:
             new.unlink()
 
 
-def _put(new: Path, path: Path) -> None:
+def patiently(action: Callable[[], None]) -> None:
+    """Replace or remove a file; on Windows again and again while somebody else has it open.
+
+    Raises:
+        PermissionError: It is not allowed, or still not after two seconds.
+    """
     deadline = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            new.replace(path)
-            return
-        except PermissionError:  # WinError 5, 32
-            if time.monotonic() >= deadline:
-                raise
+    while not _done(action, last=time.monotonic() >= deadline):
         time.sleep(0.02)
+
+
+def _done(action: Callable[[], None], *, last: bool) -> bool:
+    try:
+        action()
+    except PermissionError:  # WinError 5, 32, 33
+        if last:
+            raise
+        return False
+    return True
+
+
+def _put(new: Path, path: Path) -> None:
+    new.replace(path)
 
 
 def require_place(path: Path) -> None:
@@ -58,12 +73,14 @@ def require_place(path: Path) -> None:
 
 
 def _new_file(path: Path) -> Path:
+    import tempfile  # noqa: PLC0415  (a server that only replaces its PID file needs none)
+
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=".tmp", dir=path.parent)
     except OSError as error:
         raise LabUtilsError(f"cannot write {path}: {error.strerror} in {path.parent}") from error
     os.close(handle)
-    return Path(name)
+    return path.with_name(os.path.basename(name))  # noqa: PTH119
 
 
 def _umask() -> int:

@@ -12,9 +12,9 @@ import os
 import socket
 import stat
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+from .._replacing import patiently
 from ..exceptions import LockError
 
 logger = logging.getLogger("lab_utils_mt.pid_file")
@@ -22,10 +22,8 @@ logger = logging.getLogger("lab_utils_mt.pid_file")
 # Whatever was put in our place is looked at, but not followed and not waited for (a FIFO).
 if sys.platform == "win32":
     CAUTIOUS = os.O_BINARY | os.O_NOINHERIT
-    _PATIENCE = 2.0  # s; a virus scanner or a reader keeps a file from being replaced meanwhile
 else:
     CAUTIOUS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    _PATIENCE = 0.0
 
 _PID_DIGITS = 10
 _LONGEST = 300  # bytes; a pid, a semicolon and the longest host name
@@ -140,7 +138,7 @@ def write(path: str) -> None:
             os.write(handle, f"{this_process()}\n".encode())
         finally:
             os.close(handle)  # Windows replaces no open file
-        _patiently(lambda: os.replace(new, path))  # noqa: PTH105
+        patiently(lambda: os.replace(new, path))  # noqa: PTH105
     except OSError:
         with contextlib.suppress(OSError):
             _unlink(new)
@@ -150,7 +148,7 @@ def write(path: str) -> None:
 def remove(path: str) -> None:
     """Remove the PID file, if it is there; failing is only logged, for a stale one is harmless."""
     try:
-        _patiently(lambda: _unlink(path))
+        patiently(lambda: _unlink(path))
     except OSError as error:
         logger.warning("the PID file %s stays behind: %s", path, error.strerror or error)
 
@@ -158,19 +156,3 @@ def remove(path: str) -> None:
 def _unlink(path: str) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)  # noqa: PTH108
-
-
-def _patiently(action: Callable[[], None]) -> None:
-    deadline = time.monotonic() + _PATIENCE
-    while not _done(action, last=time.monotonic() >= deadline):
-        time.sleep(0.02)
-
-
-def _done(action: Callable[[], None], *, last: bool) -> bool:
-    try:
-        action()
-    except PermissionError:  # WinError 5, 32, 33
-        if last:
-            raise
-        return False
-    return True

@@ -99,7 +99,7 @@ def test_vanishing_watchers_leave_nothing(fridge: Fridge) -> None:
     """With a goodbye or without."""
     for number in range(20):
         client = Line(fridge)
-        client.ask("watch sensor")
+        assert client.ask("watch sensor") == "watching sensor"
         if number % 2:
             client.vanish()
         else:
