@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import difflib
 import math
+import os
 import signal
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from benchmarks.house.question import FULL, SMOKE, Question, Size
 from benchmarks.house.results import FOLDER, Results, require_folder
 from benchmarks.house.rounds import circumstances, measure
 from benchmarks.house.tables import bars_table
+from lab_utils_mt._cli.output import mend_output
 from lab_utils_mt.exceptions import LabUtilsError
 
 INTERRUPTED = 130
@@ -140,7 +142,13 @@ def _status(found: Mapping[str, Results], *, allow_missing: bool) -> int:
 
 
 def _report(folder: Path) -> int:
-    table, *_ = _draw(folder)
+    try:
+        table, *_ = _draw(folder)
+    except BrokenPipeError:
+        raise
+    except (LabUtilsError, OSError) as fault:
+        print(fault, file=sys.stderr)
+        return 1
     print(table.read_text(encoding="utf-8"))
     return 0
 
@@ -153,7 +161,19 @@ def _draw(folder: Path) -> list[Path]:
     return written
 
 
+def _program() -> int:
+    try:
+        mend_output()
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # "... | head": nobody reads on
+        # What is still buffered would fail again when Python flushes it at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return status
+
+
 if __name__ == "__main__":
     # So that servers are ended and working folders removed then, too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(main())
+    sys.exit(_program())

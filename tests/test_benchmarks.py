@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from daemons import serving as listening
+from daemons import wait_until
 
 from benchmarks.__main__ import main
 from benchmarks.house import load, percentile, plots, question, results, tables
@@ -15,13 +21,23 @@ from benchmarks.house.callers import CallersFailed, Seen, call_in_processes
 from benchmarks.house.peer import MissingPeer, find
 from benchmarks.house.question import Bar
 from benchmarks.house.results import Results
-from benchmarks.house.servers import CONTESTANTS, PEERS, Running, StartFailed, serving
+from benchmarks.house.servers import (
+    CONTESTANTS,
+    PEERS,
+    ROOT,
+    Running,
+    ServerDied,
+    StartFailed,
+    serving,
+)
 from benchmarks.house.verdict import judge
-from benchmarks.questions import idle_clients, persistent_clients
-from lab_utils_mt._load.fleet import Outcome
+from benchmarks.peers import ours
+from benchmarks.questions import idle_clients, many_commands, persistent_clients
+from lab_utils_mt._load.fleet import Outcome, run
 from lab_utils_mt._load.plan import Plan
 from lab_utils_mt._load.tally import Tally
 from lab_utils_mt.exceptions import LabUtilsError
+from lab_utils_mt.socket_comm import Server
 
 HEADER = {"machine": "some"}
 OURS = {"server": "ours", "clients": 8}
@@ -155,6 +171,20 @@ def test_a_command_line_that_means_nothing_is_refused(
     assert fault in capsys.readouterr().err
 
 
+def test_a_reply_that_tells_of_an_error_is_no_answer(pid_file: str) -> None:
+    """It would be measured as one, and errors are fast."""
+    error = b'{"jsonrpc":"2.0","error":{"code":-32601,"message":"Method not found"},"id":1}'
+    assert not any(error.startswith(ok) for _, _, ok in many_commands.STYLES.values())
+
+    without_echo = Server(host="127.0.0.1", port=0, pid_file_name=pid_file)
+    with (
+        listening(without_echo) as server,
+        ours.connect(server.port) as call,
+        pytest.raises(ValueError, match="wrong reply"),
+    ):
+        call()
+
+
 def test_a_measurement_that_somebody_ended_gives_no_figures() -> None:
     """Half a measurement is none."""
     plan = Plan("127.0.0.1", 1, b"hello\n")
@@ -200,14 +230,25 @@ def test_a_question_says_what_it_asks_and_what_must_be_reached(name: str) -> Non
 
 
 PEER_FILE = "a_peer_of_the_test"
-PEER = """
+PEER = r"""
 import dataclasses
+import socket
+from benchmarks.house.peer import Wire
 from benchmarks.peers import rpyc
 
 def serve(port, options):
     raise RuntimeError("broken on purpose")
 
+def serve_two(port, options):
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        for _ in range(2):
+            with listener.accept()[0] as client:
+                client.recv(100)
+                client.sendall(b"hello\n")
+    raise RuntimeError("two are enough")
+
 HERE = dataclasses.replace(rpyc.PEER, version=lambda: "1", serve=serve)
+MORTAL = dataclasses.replace(HERE, serve=serve_two, wire=Wire(b"hello\n", b"hello"))
 NOT_HERE = dataclasses.replace(HERE, version=rpyc.installed("a-package-that-is-nowhere"))
 """
 
@@ -223,6 +264,27 @@ def test_only_a_peer_that_is_not_installed_is_missing(
         pass
     with pytest.raises(StartFailed, match="broken on purpose"), serving(f"{PEER_FILE}:HERE"):
         pass
+
+
+def test_a_server_that_dies_while_it_is_measured_has_no_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused connections are few: by their number alone, half a measurement would pass."""
+    (tmp_path / f"{PEER_FILE}.py").write_text(PEER, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(ServerDied, match="two are enough"), serving(f"{PEER_FILE}:MORTAL") as it:
+        plan = Plan("127.0.0.1", it.port, b"hello\n", seconds=0.1)
+        assert run(plan).tally.requests == 1
+        wait_until(lambda: has_ended(it.pid))
+
+
+def has_ended(pid: int) -> bool:
+    """Tell whether a process has, also if nobody has asked for its exit status yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 @pytest.mark.parametrize("why", ["it was not there", "it has another figure only"])
@@ -343,3 +405,87 @@ def test_the_peers_are_all_that_is_neither_ours_nor_the_floor() -> None:
         for bar in persistent_clients.BARS
         if bar.against and isinstance(bar.against["server"], tuple)
     )
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_nobody_reads_ends_it_without_a_traceback(unbuffered: str) -> None:
+    """As ``--list | head -1`` does."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as pipe:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-m", "benchmarks", "--list"],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            cwd=ROOT,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def results_in(folder: Path, *lines: str) -> Path:
+    """Put a file of results where the report looks for that of a question."""
+    path = folder / "results" / "start.jsonl"
+    path.parent.mkdir()
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+HEAD = json.dumps(
+    {
+        "question": "start",
+        "time": "2026-11-23T06:16:56+0000",
+        "load_average": None,
+        "size": {"name": "full", "rounds": 1, "seconds": 1.0},
+        "machine": dict.fromkeys(("cpu", "cores", "memory_gib", "kernel", "python"), 1),
+        "commit": None,
+        "dirty": None,
+        "contestants": {},
+    }
+)
+LINE = '{"labels": {"server": "lab_utils_mt"}, "round": 0, "figures": {"first_reply_ms": 109.4}}'
+
+
+@pytest.mark.parametrize(
+    ("lines", "fault"),
+    [
+        ((), "line 1 of {path} is no result"),
+        (("[1]", LINE), "line 1 of {path} is no result"),
+        ((HEAD, LINE, LINE[:30]), "line 3 of {path} is no result"),
+        ((HEAD, LINE.replace("labels", "label")), "line 2 of {path} is no result"),
+        ((HEAD, LINE.replace("109.4", '"late"')), "line 2 of {path} is no result"),
+        (('{"machine": "some"}', LINE), "are of another version, without commit, contestants,"),
+    ],
+)
+def test_a_report_of_damaged_results_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], lines: tuple[str, ...], fault: str
+) -> None:
+    """One line, exit status 1; the table of before stays."""
+    path = results_in(tmp_path, *lines)
+    table = path.with_name("TABLE.md")
+    table.write_text("before", encoding="utf-8")
+    assert main(["report", "--folder", str(tmp_path)]) == 1
+    said = capsys.readouterr()
+    assert (said.out, len(said.err.splitlines())) == ("", 1)
+    assert fault.format(path=path) in said.err
+    assert table.read_text(encoding="utf-8") == "before"
+
+
+def test_a_report_of_nothing_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As after a slip in the name of the folder, which is not made."""
+    folder = tmp_path / "reslts"
+    assert main(["report", "--folder", str(folder)]) == 1
+    assert f"there are no results in {folder / 'results'}" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_report_that_cannot_be_written_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Not a traceback."""
+    results_in(tmp_path, HEAD, LINE)
+    (tmp_path / "plots").write_text("a file where a folder should be")
+    assert main(["report", "--folder", str(tmp_path)]) == 1
+    assert len(capsys.readouterr().err.splitlines()) == 1

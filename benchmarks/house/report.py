@@ -8,6 +8,11 @@ from typing import Any
 from benchmarks.house import tables
 from benchmarks.house.question import Question, load, names
 from benchmarks.house.results import FOLDER, Results, read
+from lab_utils_mt._replacing import replacing
+from lab_utils_mt.exceptions import LabUtilsError
+
+# Of the header of each question, for the tables.
+_NEEDED = {"question", "time", "load_average", "size", "machine", "commit", "dirty", "contestants"}
 
 HEAD = """# Results
 
@@ -24,20 +29,33 @@ def report(folder: Path = FOLDER) -> list[Path]:
 
     Returns:
         All files that were written, the table first.
+
+    Raises:
+        LabUtilsError: There are no results, or damaged ones, or the table cannot be written.
     """
     from benchmarks.house.plots import draw
 
     results = folder / "results"
-    pairs = [(question, read(question.name, results)) for question in map(load, names())]
-    results.mkdir(parents=True, exist_ok=True)
+    pairs = [(question, _read(question.name, results)) for question in map(load, names())]
+    if not any(found for _, found in pairs):
+        raise LabUtilsError(f"there are no results in {results}: measure first, or see --folder")
     table = results / "TABLE.md"
-    table.write_text(_text(pairs), encoding="utf-8")
+    with replacing(table) as fresh:
+        fresh.write_text(_text(pairs), encoding="utf-8")
     written = [table]
     for question, found in pairs:
         if found is not None:
             for plot in question.plots:
                 written += draw(question, plot, found, folder / "plots")
     return written
+
+
+def _read(question: str, folder: Path) -> Results | None:
+    found = read(question, folder)
+    if found is not None and (lacking := _NEEDED - found.header.keys()):
+        text = f"the results of {question} in {folder} are of another version"
+        raise LabUtilsError(f"{text}, without {', '.join(sorted(lacking))}: measure it again")
+    return found
 
 
 def _text(pairs: list[tuple[Question, Results | None]]) -> str:

@@ -7,9 +7,10 @@ history.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,20 +91,40 @@ def require_folder(folder: Path) -> None:
 
 
 def read(question: str, folder: Path) -> Results | None:
-    """Return what was measured last; None if nothing was."""
+    """Return what was measured last; None if nothing was.
+
+    Raises:
+        LabUtilsError: The file is damaged; the text tells where.
+    """
+    path = _file(question, folder)
     try:
-        text = _file(question, folder).read_text(encoding="utf-8")
+        head, *lines = path.read_bytes().splitlines() or [b""]
     except FileNotFoundError:
         return None
-    header, *lines = map(json.loads, text.splitlines())
-    results = Results(question, header)
-    for line in lines:
-        case = results.case(line["labels"])
-        if "figures" in line:
-            case.rounds[line["round"]] = line["figures"]
-        case.missing = line.get("missing", case.missing)
-        case.failed = line.get("failed", case.failed)
+    with _blaming(path, 1):
+        results = Results(question, dict(json.loads(head)))
+    for number, line in enumerate(lines, 2):
+        with _blaming(path, number):
+            _take(json.loads(line), results)
     return results
+
+
+def _take(line: dict[str, Any], results: Results) -> None:
+    case = results.case(line["labels"])
+    if "figures" in line:
+        figures = {str(name): float(value) for name, value in line["figures"].items()}
+        case.rounds[line["round"]] = figures
+    case.missing = line.get("missing", case.missing)
+    case.failed = line.get("failed", case.failed)
+
+
+@contextlib.contextmanager
+def _blaming(path: Path, number: int) -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        text = f"line {number} of {path} is no result ({error!r}): remove the file, measure again"
+        raise LabUtilsError(text) from error
 
 
 def _file(question: str, folder: Path) -> Path:

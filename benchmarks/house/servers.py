@@ -22,6 +22,7 @@ __all__ = [
     "PEERS",
     "MissingPeer",
     "Running",
+    "ServerDied",
     "StartFailed",
     "answers",
     "environment_of",
@@ -58,6 +59,10 @@ class StartFailed(Exception):
     """A server that is installed does not start; the text says why."""
 
 
+class ServerDied(Exception):
+    """A server ended while it was measured: half of the figures are of nobody."""
+
+
 @dataclass(frozen=True)
 class Running:
     """A server that has answered one request."""
@@ -85,6 +90,7 @@ def serving(name: str, **options: Any) -> Iterator[Running]:
     Raises:
         MissingPeer: It is not installed.
         StartFailed: It is, and does not start: something here is wrong.
+        ServerDied: It had ended by itself before the block did.
     """
     contestant = peer(name)
     contestant.version()  # raises if it is not there
@@ -117,6 +123,9 @@ def _started(
                     said = last_lines(errors, 1) or f"no answer in {START_TIMEOUT:g} s"
                     raise StartFailed(f"{contestant.name} does not start: {said}")
                 yield Running(port, process.pid, contestant, where)
+                if (status := process.poll()) is not None:
+                    said = last_lines(errors, 1) or "it said nothing"
+                    raise ServerDied(f"{contestant.name} died meanwhile ({status}): {said}")
             finally:
                 process.kill()
 

@@ -132,7 +132,14 @@ def connect(port: int) -> Iterator[Callable[[], object]]:
     from lab_utils_mt.socket_comm import Client
 
     with Client(host="127.0.0.1", port=port, timeout=60) as client:
-        yield lambda: client.send_message("echo hello")
+
+        def echo() -> str:
+            reply = client.send_message("echo hello")
+            if reply != "hello":
+                raise ValueError(f"wrong reply: {reply!r}")
+            return reply
+
+        yield echo
 
 
 def version() -> str:

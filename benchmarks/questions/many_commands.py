@@ -26,7 +26,7 @@ JSON = b'{"jsonrpc":"2.0","method":"echo%d","params":["hello"],"id":1}\n'
 # Which server, the request, how its reply begins.
 STYLES = {
     "typed": ("TYPED", TEXT, b"hello"),
-    "JSON-RPC": ("TYPED", JSON, b'{"'),
+    "JSON-RPC": ("TYPED", JSON, b'{"jsonrpc":"2.0","result":"hello"'),
     "argparse": ("PARSED", TEXT, b"hello"),
 }
 
