@@ -22,13 +22,14 @@ A latency is the time from a request to its reply. Half of the replies came
 within p50, 99 of 100 within p99: that is what clients meet when they are
 lucky as often as not, and when they are unlucky.
 
-With --ramp the clients do not all come at once, which few servers take. With
---warm-up the first seconds are not measured: make it as long as the ramp, or
-the figures hold seconds with fewer clients.
+With --ramp the clients come one by one: few servers take hundreds at once.
+With --warm-up the first seconds are not measured: make it as long as the
+ramp, or the figures hold seconds with fewer clients.
 
 On a machine that does other things, too, two runs of the same load differ by
-more than 10 %. So --compare calls only worse what is so by 25 % or more: see
---worse-by, and measure for longer before you make it small.
+more than 10 %. So --compare calls only worse what is so by more than 25 %: a
+latency of more than 1.25 times the earlier one, a rate of less than a 1.25th
+of it. See --worse-by, and measure for longer before you make it small.
 
 The exit status is
     0    if all went well,
@@ -40,7 +41,8 @@ The exit status is
     3    if it is worse than the earlier one: a lower rate, a longer p50 or
          p99, more failed requests of a hundred, errors of a new kind, or more
          requests of a schedule that could not be sent in time,
-    130  after Ctrl-C, which ends the load and shows what was measured.
+    130  after Ctrl-C, which ends the load and shows what was measured; no file
+         is written if nothing was.
 """
 
 from __future__ import annotations
@@ -240,6 +242,9 @@ def _measure(
     result = Result.of(outcome)
     comparison = None if earlier is None else Comparison(earlier, result, worse_by)
     _tell(screen, result, comparison)
+    if files.are_wanted and not outcome.tally.seconds:
+        screen.say("nothing was measured: no file is written")
+        return _FAILED
     for path in files.write(result, comparison):
         screen.say(f"written: {path}")
     if screen.is_closed:
@@ -252,6 +257,8 @@ def _files(options: argparse.Namespace) -> Files:
 
     if path := twice(options.output, options.json):
         raise Unfit(f"--output and --json both mean {path}: name another file for the figures")
+    if options.output is not None and options.output.suffix.lower() == ".json":
+        raise Unfit(f"--output {options.output} is for a page: the figures go to --json")
     return Files(options.output, options.json)
 
 

@@ -74,10 +74,14 @@ def _head(title: str, result: Result) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width">'
     yield f"<title>{_text(title)}</title><style>{_STYLE}</style></head><body>"
     yield f"<h1>{_text(title)}</h1>"
-    yield f'<p class="quiet">{_text(result.time.replace("T", " "))}</p>'
+    yield _time(result)
     yield f"<p><code>{_text(sent(plan)[:_MOST_REQUEST])}</code><br>{_text(described(plan))}</p>"
     if result.outcome.was_interrupted:
         yield f'<p class="note">interrupted after {result.outcome.tally.seconds:.1f} s</p>'
+
+
+def _time(result: Result) -> str:
+    return f'<p class="quiet">{_text(result.time.replace("T", " "))}</p>'
 
 
 def _tiles(result: Result) -> Iterator[str]:
@@ -111,6 +115,7 @@ def _errors(outcome: Outcome) -> Iterator[str]:
 
 def _comparison(comparison: Comparison) -> Iterator[str]:
     yield "<h2>Compared with the earlier one</h2>"
+    yield _time(comparison.earlier)
     rows = [
         (
             row.name,

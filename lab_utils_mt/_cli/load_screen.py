@@ -150,7 +150,7 @@ def _words(progress: Progress) -> Iterable[str]:
     if p50:
         yield f"p50 {p50} ms, p99 {p99} ms, max {most} ms"
     if errors != "0":
-        yield f"{errors} errors"
+        yield f"{errors} error{'s' * (errors != '1')}"
 
 
 def make_screen(plan: Plan, may_be_closed: bool) -> LoadScreen:

@@ -99,7 +99,7 @@ def _errors(tally: Tally) -> Iterator[Line]:
     if not tally.errors:
         yield "no errors", GOOD
         return
-    yield f"{tally.failed:,} errors:", BAD
+    yield f"{tally.failed:,} error{'s' * (tally.failed != 1)}:", BAD
     for kind, times in tally.errors.most_common():
         yield f"  {times:>8,} x {kind}: {_example(tally, kind)}", BAD
         if kind in HINTS:

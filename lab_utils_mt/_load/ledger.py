@@ -10,7 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from .tally import Second, Tally
+from .tally import Second, Tally, rounded
 
 NANOSECONDS = 1_000_000_000
 _MANY = 1000  # taken together, they keep the next replies waiting for less than 0.1 ms
@@ -112,10 +112,16 @@ class Ledger:
         self._fold()
         second = self._second
         second.seconds = (now - self._second_began) / NANOSECONDS
-        second.add(self._in_second.items())
-        self._counts.update(self._in_second)
+        self._count(self._in_second)
         self._in_second.clear()
         return second
+
+    def _count(self, latencies: Counter[int]) -> None:
+        kept: Counter[int] = Counter()  # all would be too many: an overloaded server has ever new
+        for latency, times in latencies.items():
+            kept[rounded(latency)] += times
+        self._counts.update(kept)
+        self._second.add(kept.items(), max(latencies, default=0))
 
     def _keep(self, second: Second) -> None:
         """Put a second on the time line, which must not grow for ever."""
@@ -159,5 +165,4 @@ class Ledger:
     def _take_late(self) -> None:
         late = Counter([latency // 1000 for latency in self._late])
         self._tally.late += len(self._late)
-        self._second.add(late.items())
-        self._counts.update(late)
+        self._count(late)

@@ -13,11 +13,10 @@ import time
 from .ledger import NANOSECONDS
 from .sharing import Load
 from .stream import MOST_REPLY, ReplyStream
-from .verdict import CLOSED, is_refusal, kind_of
+from .verdict import CLOSED, TWICE, UNASKED, is_refusal, kind_of, refusal
 
 _SIZE, _BIG_SIZE = 16 * 1024, 256 * 1024  # bytes read at a time; the latter of long replies
 _TOO_LONG = f"a reply of more than {MOST_REPLY >> 20} MiB"
-_UNASKED = "the server sent a line that answers no request: a greeting, or a second reply"
 _PAUSE = NANOSECONDS // 10  # before a connection is tried again that gave no reply
 
 _clock = time.perf_counter_ns
@@ -53,8 +52,9 @@ class Link:
     def check(self, now: int) -> None:
         """Fail if the server takes too long."""
         if self.is_busy and now - self._sent > self._load.timeout:
-            is_connecting = self._load.handlers.get(self._handle) == self._on_connected
-            what = "connection" if is_connecting else "reply"
+            handler = self._load.handlers[self._handle]
+            what = "connection" if handler == self._on_connected else "reply"
+            what = "greeting" if handler == self._on_greeting else what
             self._fail("timeout", f"no {what} within {self._load.plan.timeout:g} s")
 
     def give_up(self) -> None:
@@ -115,7 +115,7 @@ class Link:
         load = self._load
         load.poller.turn(self._handle)
         self._to_greet = load.plan.greeting
-        load.handlers[self._handle] = self._on_reply if load.plan.terminated else self._on_stream
+        load.handlers[self._handle] = self._on_reply if load.plan.terminated else self._read
         if self._to_greet:
             load.handlers[self._handle] = self._on_greeting
         else:
@@ -124,11 +124,15 @@ class Link:
     def _on_greeting(self) -> None:
         if not self._read():
             return
-        assert self._stream is not None
-        while self._to_greet and self._stream.next_reply() is not None:
+        stream = self._stream
+        assert stream is not None
+        while self._to_greet and (line := stream.next_reply()) is not None:
             self._to_greet -= 1
+            if refused := refusal(line):
+                self._fail(*refused)
+                return
         if not self._to_greet:
-            self._stream = None if self._stream.is_empty else self._stream
+            self._stream = None if stream.is_empty else stream
             self._load.handlers[self._handle] = self._on_reply
             self._ready()
 
@@ -183,8 +187,7 @@ class Link:
         if not self._unsent:
             load = self._load
             load.poller.turn(self._handle)
-            terminated = load.plan.terminated
-            load.handlers[self._handle] = self._on_reply if terminated else self._on_stream
+            load.handlers[self._handle] = self._on_reply if load.plan.terminated else self._read
 
     def _on_reply(self) -> None:
         load = self._load
@@ -285,28 +288,28 @@ class Link:
         reply = stream.next_reply()
         if reply is None:
             if stream.is_too_long:
-                self._fail("too long", _TOO_LONG)
+                self._reject("too long", _TOO_LONG)
             elif stream.is_empty:
                 self._stream = None
         elif stream.has_surplus() and not self._load.plan.reconnect:
-            self._judge_surplus()
+            self._reject("surplus", TWICE if self.is_busy else UNASKED)
         else:
             self._stream = None if stream.is_empty else stream
             self._judge(reply, now)
 
-    def _judge_surplus(self) -> None:
+    def _reject(self, kind: str, example: str) -> None:
         if self.is_busy:
-            self._fail("surplus", "the server sent more than one reply to a request")
+            self._fail(kind, example)
         else:
-            self._load.ledger.fail("surplus", _UNASKED)
-            self.close()
+            self._load.ledger.fail(kind, example)
+            self.close()  # it will connect again when it has something to send
 
     def _judge(self, reply: bytes, now: int) -> None:
         complaint = self._load.judge.complaint(reply)
         if not self.is_busy:
             if complaint is None or not is_refusal(complaint[0]):
-                self._load.ledger.fail("surplus", _UNASKED)
-            self.close()  # it will connect again when it has something to send
+                self._load.ledger.fail("surplus", UNASKED)
+            self.close()
             return
         if complaint is None:
             self._count(now)
@@ -317,9 +320,6 @@ class Link:
             self._load.ledger.fail(*complaint)
         self._has_answered = True
         self._go_on(now)
-
-    def _on_stream(self) -> None:
-        self._read()
 
     def _ended(self) -> None:
         """See what the end of the stream means."""

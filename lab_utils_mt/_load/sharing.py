@@ -56,7 +56,7 @@ class Load:
         self.request = plan.request if plan.terminated else plan.request.rstrip(b"\r\n")
         self.interval = round((plan.interval or 0) * NANOSECONDS)
         self.timeout = round(plan.timeout * NANOSECONDS)
-        self.handlers: dict[int, Callable[[], None]] = {}
+        self.handlers: dict[int, Callable[[], object]] = {}
         self.waiting: list[tuple[int, int, Link]] = []
         self.is_closing = False
         self.at_work = 0

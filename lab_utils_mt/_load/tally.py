@@ -20,6 +20,7 @@ from hdrh.histogram import HdrHistogram
 from ..exceptions import LabUtilsError
 
 _LEAST, _MOST, _DIGITS = 1, 30 * 86_400_000_000, 3
+_HISTOGRAM_BITS = 11  # that HdrHistogram keeps of a latency to have so many digits
 _MOST_COUNT = 2**63 - 1  # of what is read
 _BITS = 7  # of a latency within a second: to 1.6 %
 _MICROSECONDS = 1e6
@@ -48,6 +49,12 @@ def rank(total: int, percent: float) -> int:
     return max(1, min(total, math.ceil(total * percent / 100 - 1e-9)))
 
 
+def rounded(latency: int, bits: int = _HISTOGRAM_BITS) -> int:
+    """Return the least latency with the same first bits, by default those of a histogram."""
+    shift = latency.bit_length() - bits
+    return latency >> shift << shift if shift > 0 else latency
+
+
 @dataclass
 class Second:
     """What was seen in one second of the measurement.
@@ -68,13 +75,11 @@ class Second:
     worst: int = 0
     counts: Counter[int] = field(default_factory=Counter)
 
-    def add(self, latencies: Iterable[tuple[int, int]]) -> None:
-        """Take latencies in microseconds, and how often each was seen."""
-        counts = self.counts
+    def add(self, latencies: Iterable[tuple[int, int]], worst: int) -> None:
+        """Take latencies in microseconds, how often each was seen, and the longest."""
+        self.worst = max(self.worst, worst)
         for latency, times in latencies:
-            self.worst = max(self.worst, latency)
-            shift = latency.bit_length() - _BITS
-            counts[latency >> shift << shift if shift > 0 else latency] += times
+            self.counts[rounded(latency, _BITS)] += times
 
     def merge(self, other: Second) -> None:
         """Take what another process saw in the same second."""

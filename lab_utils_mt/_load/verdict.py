@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 
-from .._wire.jsonrpc import Response, decode_message
-from ..exceptions import MessageError
 from .plan import Plan
 
 ERROR_REPLY = "Error! reply"
 CLOSED = "closed"
+TWICE = "the server sent more than one reply to a request"
+UNASKED = "the server sent a line that answers no request: a greeting, or a second reply"
 _FAILURE = b"Error! "
 _REFUSALS = ("server full", "not authorised", "shutting down")
 _ERROR_MEMBER = b'"error"'
@@ -56,7 +57,7 @@ class Judge:
     def complaint(self, reply: bytes) -> tuple[str, str] | None:
         """Return kind and text of the failure that a reply tells of; None if it is good."""
         if reply.startswith(_FAILURE):
-            return _refusal(_text(reply)) or (ERROR_REPLY, _text(reply))
+            return refusal(reply) or (ERROR_REPLY, _text(reply))
         if self.suspect and self.suspect in reply and _is_json_error(reply):
             return "JSON-RPC error", _text(reply)
         if not reply.startswith(self.good):
@@ -69,19 +70,21 @@ def is_refusal(kind: str) -> bool:
     return kind in _REFUSALS
 
 
-def _refusal(text: str) -> tuple[str, str] | None:
-    said = text.removeprefix(_FAILURE.decode())
-    return next(((kind, text) for kind in _REFUSALS if said.startswith(kind)), None)
+def refusal(line: bytes) -> tuple[str, str] | None:
+    """Return kind and text if a line, asked for or not, tells that the connection is refused."""
+    begins = line.removeprefix(_FAILURE) if line.startswith(_FAILURE) else b""
+    kind = next((kind for kind in _REFUSALS if begins.startswith(kind.encode())), None)
+    return (kind, _text(line)) if kind else None
 
 
 def _is_json_error(reply: bytes) -> bool:
-    if reply.startswith(b"["):
-        return True  # a batch, with an error in one of its replies
     try:
-        message = decode_message(reply)
-    except MessageError:
+        document = json.loads(reply)
+    except (ValueError, RecursionError):
         return False
-    return isinstance(message, Response) and message.error is not None
+    answers = document if isinstance(document, list) else [document]
+    # JSON-RPC 1.0 has "error": null in a good answer, and "result": null in a bad one.
+    return any(isinstance(one, dict) and one.get("error") is not None for one in answers)
 
 
 def _text(reply: bytes) -> str:

@@ -201,6 +201,7 @@ def test_bad_words_get_the_usage_and_one_line(
         (("ping", "--output", "missing/folder"), 1, "cannot make the folder"),
         (("ping", "--output", "a.html", "--json", "./a.html"), 2, "both mean a.html: name another"),
         (("ping", "--output", "new", "--json", "new/load.html"), 2, f"both mean {PAGE}"),
+        (("ping", "--output", "a.json"), 2, "--output a.json is for a page: the figures go to"),
         (("ping", "--compare", "missing.json"), 2, "cannot read"),
         (("ping", "--compare", "text.json"), 2, "has no figures of a load"),
         (("ping", "--compare", "list.json"), 2, "has no figures of a load: write them with"),
@@ -471,7 +472,7 @@ def test_how_much_worse_is_too_much(capsys: pytest.CaptureFixture[str]) -> None:
     assert parser.parse_args([":1", "ping"]).worse_by == 25.0
     _, output, _ = run(capsys, "load", "--help")
     assert "how much worse is too much; default: 25\n" in output
-    assert "by 25 % or more" in output
+    assert "worse what is so by more than 25 %" in output
 
 
 def test_the_help_fits_a_terminal(
@@ -516,6 +517,13 @@ def test_what_should_be_known_of_the_figures(monkeypatch: pytest.MonkeyPatch) ->
     assert "the clients came over 2 s" in "".join(load_summary.warnings(outcome(Tally(), ramp=2.0)))
     for words in ("--greeting", "--reconnect", "to the first line"):
         assert words in load_summary.HINTS["surplus"].replace("\n", " ")
+
+
+def test_one_error_is_one() -> None:
+    """And two are two."""
+    for times, told in ((1, "1 error:"), (2, "2 errors:")):
+        result = Result.of(outcome(Tally(errors=Counter(closed=times), seconds=1.0)))
+        assert told in [text for text, _ in load_summary.summary(result)]
 
 
 def test_a_long_time_line_is_drawn_whole() -> None:
@@ -586,8 +594,11 @@ def test_the_page_is_safe_and_whole(capsys: pytest.CaptureFixture[str], tmp_path
 def test_a_page_shows_no_control_characters_of_a_file() -> None:
     """Nor what turns the direction of the text."""
     result = Result.of(outcome(Tally(seconds=1.0)))
-    earlier = dataclasses.replace(result, machine={**result.machine, "python": "3\x1b]0;\u202e"})
+    foreign = {**result.machine, "python": "3\x1b]0;\u202e"}
+    earlier = dataclasses.replace(result, machine=foreign, time="<i>yesterday\x1b")
     told = page(result, Comparison(earlier, result, 25.0))
+    assert "<h2>Compared with the earlier one</h2>\n" in told
+    assert ">&lt;i&gt;yesterday\\x1b<" in told
     assert "python was 3\\x1b]0;\\u202e, now " in told
     assert not {"\x1b", "\u202e"} & set(told)
 
@@ -679,6 +690,23 @@ def test_ctrl_c_shows_what_was_measured(stage: Stage, tmp_path: Path) -> None:
     assert "interrupted after " in output
     assert "good replies" in output
     assert read(path).outcome.was_interrupted
+
+
+@needs_keys
+def test_ctrl_c_before_anything_was_measured_keeps_the_earlier_file(
+    stage: Stage, tmp_path: Path
+) -> None:
+    """An empty measurement must not take the place of a good one."""
+    path = tmp_path / "a.json"
+    path.write_text("figures of yesterday")
+    with start(stage, tmp_path, "--warm-up", "500", "--json", str(path)) as program:
+        wait_until(lambda: len(stage.executed) > 50)
+        os.killpg(program.pid, signal.SIGINT)
+        output, errors = program.communicate(timeout=TIMEOUT)
+    assert (program.returncode, errors) == (130, "")
+    assert "no file is written" in output
+    assert path.read_text() == "figures of yesterday"
+    assert not list(tmp_path.glob(".a-*"))
 
 
 def test_a_closed_output_loses_no_file(stage: Stage, tmp_path: Path) -> None:

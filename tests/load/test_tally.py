@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab_utils_mt._load.ledger import NANOSECONDS, Ledger
-from lab_utils_mt._load.tally import Second, Tally, rank
+from lab_utils_mt._load.tally import Second, Tally, rank, rounded
 from lab_utils_mt.exceptions import LabUtilsError
 
 HOUR = 3_600_000_000  # microseconds
@@ -37,11 +37,21 @@ def test_a_percentile_is_that_of_the_sorted_list(latencies: list[int], percent: 
     assert true - 0.5 <= found <= true * 1.001 + 0.5
 
 
+@settings(deadline=None)
+@given(LATENCIES, PERCENT)
+def test_what_is_rounded_is_the_same_to_a_histogram(latencies: list[int], percent: float) -> None:
+    """So a load may keep that until its end."""
+    one, other = tally_of(latencies), tally_of([rounded(latency) for latency in latencies])
+    assert one.distribution() == other.distribution()
+    assert one.percentile(percent) == other.percentile(percent)
+    assert (one.least, one.most) == (other.least, other.most)
+
+
 @given(LATENCIES, PERCENT)
 def test_a_second_is_nearly_as_good(latencies: list[int], percent: float) -> None:
     """To 1.6 %."""
     second = Second(0)
-    second.add(Counter(latencies).items())
+    second.add(Counter(latencies).items(), max(latencies))
     true = sorted(latencies)[rank(len(latencies), percent) - 1]
     assert second.percentile(percent) * 1e6 == pytest.approx(true, rel=0.016, abs=1)
     assert second.max * 1e6 == pytest.approx(max(latencies))
@@ -164,3 +174,15 @@ def test_a_long_time_line_does_not_grow_for_ever() -> None:
     assert len(tally.timeline) == 3000
     assert tally.requests == sum(second.requests for second in tally.timeline) == 9000
     assert tally.timeline[-1].second == 8997
+
+
+def test_ever_new_latencies_do_not_fill_the_memory() -> None:
+    """As of a server that falls ever farther behind its schedule: here up to 100 min."""
+    seconds, each = 30, 2000
+    ledger = Ledger(0, seconds * NANOSECONDS, None)
+    for second in range(1, seconds + 1):
+        first = second * 200 * NANOSECONDS
+        ledger.latencies.extend(range(first, first + each * 1000, 1000))
+        ledger.end_second(second * NANOSECONDS)
+    assert len(ledger._counts) < 1000
+    assert ledger.close(0).timed == seconds * each

@@ -6,8 +6,9 @@ import socket
 from typing import Any
 
 import pytest
-from scripted import Scripted, scripted
+from scripted import Scripted, answering, scripted
 
+from lab_utils_mt._load import stream
 from lab_utils_mt._load.driver import drive
 from lab_utils_mt._load.plan import Plan
 from lab_utils_mt._load.tally import Tally
@@ -67,3 +68,42 @@ def test_a_server_may_say_that_it_ends() -> None:
         tally = load(server.port)
     assert tally.requests > 2
     assert not tally.errors
+
+
+@pytest.mark.parametrize("lines", [1, 2])
+def test_a_refusal_is_no_greeting(lines: int) -> None:
+    """A full server says so where it greets others."""
+
+    def serve(server: Scripted, client: socket.socket) -> None:
+        client.sendall(b"Error! server full (2 clients)\n")
+        client.recv(100)
+
+    with scripted(serve) as server:
+        tally = load(server.port, greeting=lines)
+    assert set(tally.errors) == {"server full"}
+    assert tally.first_errors["server full"] == "Error! server full (2 clients)"
+
+
+def test_a_greeting_that_does_not_come_is_told() -> None:
+    """Who gave ``--greeting`` by mistake reads what was waited for."""
+    with scripted(answering(b"ok\n")) as server:
+        tally = load(server.port, greeting=1, timeout=0.1)
+    assert set(tally.errors) == {"timeout"}
+    assert tally.first_errors["timeout"] == "no greeting within 0.1 s"
+
+
+def test_a_line_without_end_that_nobody_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is an error, costs no request of the schedule, and the load goes on."""
+
+    def serve(server: Scripted, client: socket.socket) -> None:
+        for _ in server.lines(client):
+            client.sendall(b"ok\n")
+            server.over.wait(PAUSE)
+            while not server.over.is_set():
+                client.sendall(b"x" * 100_000)
+
+    monkeypatch.setattr(stream, "MOST_REPLY", 1_000_000)
+    with scripted(serve) as server:
+        tally = drive(Plan("127.0.0.1", server.port, b"read\n", rate=2.0, seconds=2.0))
+    assert tally.requests >= 3  # of 4: each as it is due
+    assert set(tally.errors) == {"too long"}
