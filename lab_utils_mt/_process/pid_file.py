@@ -76,6 +76,24 @@ def refuse_unless_ours(path: str, status: os.stat_result) -> None:
     raise LockError(f"{path} {fault}: remove it, or choose another PID file")
 
 
+def require_replaceable(path: str) -> None:
+    """Check what lies at the path of a PID file, if there is something, before it is replaced.
+
+    Raises:
+        LockError: It is a symbolic link, no regular file, another user's, or has other contents: a
+            path that was meant for something else would cost that file.
+        OSError: It cannot be looked at.
+    """
+    try:
+        refuse_unless_ours(path, os.lstat(path))
+        head = _head(path)
+    except FileNotFoundError:
+        return
+    # Other programs write the number alone; after a power failure a file can be empty, or zeros.
+    if head.strip(b"\0\r\n") and not head[:1].isdigit():
+        raise LockError(f"{path} is no PID file, and would be lost: choose another PID file")
+
+
 def this_process() -> str:
     """Name this process as a PID file does: ``pid;hostname``."""
     return f"{os.getpid()};{socket.gethostname()}"
@@ -89,17 +107,21 @@ def read(path: str) -> str | None:
         now (on Windows another program's lock can forbid it).
     """
     try:
-        handle = os.open(path, os.O_RDONLY | CAUTIOUS)
-        try:
-            text = os.read(handle, _LONGEST).decode("utf-8", "replace").strip()
-        finally:
-            os.close(handle)
+        text = _head(path).decode("utf-8", "replace").strip()
     except OSError:
         return None
     pid, _, host = text.partition(";")
     # The text goes into messages: what is not a PID file must not speak there.
     plausible = pid.isascii() and pid.isdecimal() and len(pid) <= _PID_DIGITS and text.isprintable()
     return text if plausible and host else None
+
+
+def _head(path: str) -> bytes:
+    handle = os.open(path, os.O_RDONLY | CAUTIOUS)
+    try:
+        return os.read(handle, _LONGEST)
+    finally:
+        os.close(handle)
 
 
 def is_stale(owner: str) -> bool:
@@ -126,8 +148,7 @@ def write(path: str) -> None:
         LockError: Something else lies there.
         OSError: It cannot be written.
     """
-    with contextlib.suppress(FileNotFoundError):
-        refuse_unless_ours(path, os.lstat(path))
+    require_replaceable(path)
     # One fixed name: under the lock, what an earlier owner left there is rubbish. A name with the
     # pid in it would meet the file of a killed owner with the same pid, and never be cleaned up.
     new = f"{path}.new"

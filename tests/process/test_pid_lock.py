@@ -332,12 +332,12 @@ def test_a_link_that_appears_after_the_look_is_not_followed(path):
 def test_the_other_name_of_a_hard_linked_pid_file_is_untouched(lock, path):
     """Its content, that is; the PID file is another file then."""
     target = path.with_name("precious")
-    target.write_text("precious")
+    target.write_text("1;precious")
     path.hardlink_to(target)
     lock.acquire()
-    assert target.read_text() == "precious"
+    assert target.read_text() == "1;precious"
     lock.release()
-    assert target.read_text() == "precious"
+    assert target.read_text() == "1;precious"
 
 
 @stock_is_posix
@@ -526,7 +526,7 @@ def test_on_windows_no_signal_asks_whether_an_owner_lives(monkeypatch):
 
 def test_who_reads_the_pid_file_just_now_does_no_harm(lock, path):
     """Windows neither replaces nor removes a file that somebody has open: it is tried again."""
-    path.write_text("old")
+    path.write_text("1;old")
     for step in (lock.acquire, lock.release):
         reader = path.open()
         leaving = threading.Timer(0.3, reader.close)
@@ -535,6 +535,26 @@ def test_who_reads_the_pid_file_just_now_does_no_harm(lock, path):
         leaving.join(10)
         reader.close()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("content", [b"[Overall]\nport = 1507\n", b"\xff", b"x" * 1000])
+def test_a_file_of_another_kind_is_kept(path, content):
+    """Whoever writes ``pid_file_name = server.ini`` has the settings still."""
+    path.write_bytes(content)
+    assert "is no PID file, and would be lost: choose another PID file" in refused(path)
+    assert path.read_bytes() == content
+    assert not list(path.parent.glob("*.new"))
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\r\n", bytes(12), b"17\n", b"4711;elsewhere\n", b"17;h\xff"]
+)
+def test_what_a_killed_server_left_is_replaced(lock, path, content):
+    """Also what is left of it after a power failure, and what other programs write."""
+    path.write_bytes(content)
+    lock.acquire()
+    assert path.read_text() == f"{ME}\n"
+    lock.release()
 
 
 def test_hostile_content_does_not_get_into_the_message(path, other):
