@@ -12,7 +12,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints
 
 from .exceptions import ConfigError
@@ -153,16 +153,27 @@ def check(settings_class: type, values: Mapping[str, Any], source: str = "argume
     """Check values against their declarations.
 
     Raises:
-        ConfigError: A value has the wrong type or lies outside its range; names ``source``, key
-            and value, unless that is secret.
+        ConfigError: Values have the wrong type or lie outside their range; names ``source``, and
+            of each one key and value, unless that is secret.
     """
+    _refuse(source, _faults(settings_class, values))
+
+
+def _faults(settings_class: type, values: Mapping[str, Any]) -> Iterator[str]:
     kinds = get_type_hints(settings_class)
     for field in dataclasses.fields(settings_class):
         if field.name in values:
             fault = _fault(field, _KINDS[kinds[field.name]], values[field.name])
             if fault:
                 shown = "" if field.metadata["secret"] else f" = {values[field.name]!r}"
-                raise ConfigError(f"{source}: {field.name}{shown} {fault}")
+                yield f"{field.name}{shown} {fault}"
+
+
+def _refuse(source: str, faults: Iterable[str]) -> None:
+    """Tell all faults at once, so that they are mended in one go; go on if there are none."""
+    told = "; ".join(faults)
+    if told:
+        raise ConfigError(f"{source}: {told}")
 
 
 def full_path(path: str) -> Path:
@@ -257,28 +268,49 @@ class IniFile:
     ) -> dict[str, Any]:
         """Return the keys of a section that are set, cast and checked; see :func:`read_section`."""
         if not self._parser.has_section(section):
-            raise ConfigError(f"{self.path}: section [{section}] is missing")
-        texts, where = self._lower(section), self.where(section)
-        for key in required:
-            if key not in texts:
-                raise ConfigError(f"{where}: key {key!r} is missing")
-        values = {key: _cast(settings_class, key, text, where) for key, text in texts.items()}
-        check(settings_class, values, where)
+            meant = _nearest(section, self.sections)
+            advice = f" (is it [{meant}]?)" if meant else ""
+            raise ConfigError(f"{self.path}: section [{section}] is missing{advice}")
+        texts = self._lower(section)
+        names = [field.name for field in dataclasses.fields(settings_class)]
+        # A misspelt key comes first: it may be the one that is missing.
+        faults = [_unknown(key, names) for key in texts if key not in names]
+        faults += [f"key {key!r} is missing" for key in required if key not in texts]
+        values = _cast(settings_class, texts, faults)
+        _refuse(self.where(section), [*faults, *_faults(settings_class, values)])
         return values
 
 
-def _cast(settings_class: type, key: str, text: str, where: str) -> Any:
+def _cast(settings_class: type, texts: Mapping[str, str], faults: list[str]) -> dict[str, Any]:
+    """Return the values of known keys; add to the faults which texts are none."""
     fields = {field.name: field for field in dataclasses.fields(settings_class)}
-    if key not in fields:
-        raise ConfigError(
-            f"{where}: unknown key {key!r}; known are {', '.join(sorted(fields))}"
-            " (keys of your own belong in a section of their own)"
-        )
-    kind = _KINDS[get_type_hints(settings_class)[key]]
-    try:
-        return (fields[key].metadata["cast"] or kind.cast)(text)
-    except ValueError as error:
-        raise ConfigError(f"{where}: {key} = {text!r} is {error}") from error
+    kinds = get_type_hints(settings_class)
+    values: dict[str, Any] = {}
+    for key in filter(fields.__contains__, texts):
+        try:
+            values[key] = (fields[key].metadata["cast"] or _KINDS[kinds[key]].cast)(texts[key])
+        except ValueError as error:
+            faults.append(f"{key} = {texts[key]!r} is {error}")
+    return values
+
+
+def _unknown(key: str, known: Iterable[str]) -> str:
+    meant = _nearest(key, known)
+    if meant:
+        return f"unknown key {key!r} (is it {meant!r}?)"
+    return (
+        f"unknown key {key!r}; known are {', '.join(sorted(known))}"
+        " (keys of your own belong in a section of their own)"
+    )
+
+
+def _nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return what somebody may have meant who has written a word that is not known."""
+    import difflib  # noqa: PLC0415  (most files have no such fault)
+
+    names = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), names, 1)
+    return names[found[0]] if found else None
 
 
 def _lines_of(error: configparser.Error) -> str:
@@ -305,7 +337,7 @@ def read_section(
         The keys that the file sets, cast and checked.
 
     Raises:
-        ConfigError: The file cannot be read, the section is missing, a key is unknown or missing,
-            or a value is not allowed; names file, section and key.
+        ConfigError: The file cannot be read, the section is missing, keys are unknown or missing,
+            or values are not allowed; names file, section, and all such keys.
     """
     return IniFile(path).read(section, settings_class, required)

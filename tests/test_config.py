@@ -60,7 +60,8 @@ def test_a_percent_sign_and_a_byte_order_mark_are_harmless(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("[Mine]\ncuont = 1\n", r"section \[Mine\]: unknown key 'cuont'; known are count, limit"),
+        ("[Mine]\ncuont = 1\n", r"section \[Mine\]: unknown key 'cuont' \(is it 'count'\?\)"),
+        ("[Mine]\nother = 1\n", r"unknown key 'other'; known are count, limit, .* of their own\)"),
         ("[Mine]\ncount = 0\n", r"count = 0 must be between 1 and 9"),
         ("[Mine]\ncount = 1_0\n", "count = '1_0' is not a whole number"),
         ("[Mine]\ncount = ７\n", "is not a whole number"),
@@ -70,7 +71,8 @@ def test_a_percent_sign_and_a_byte_order_mark_are_harmless(tmp_path: Path) -> No
         ("[Mine]\npause = soon\n", "is not a number"),
         ("[Mine]\nserial = perhaps\n", "is neither yes nor no"),
         ("[Mine]\nname = z\n", "name = 'z' must be one of x, y"),
-        ("[Other]\nx = 1\n", r"section \[Mine\] is missing"),
+        ("[Other]\nx = 1\n", r"section \[Mine\] is missing$"),
+        ("[mine]\nx = 1\n", r"section \[Mine\] is missing \(is it \[mine\]\?\)"),
         ("count = 1\n", "not a valid ini file"),
         ("[Mine]\ncount = 1\ncount = 2\n", "not a valid ini file"),
     ],
@@ -119,6 +121,18 @@ def test_a_key_can_be_required(tmp_path: Path) -> None:
     """A client must know where its server is."""
     with pytest.raises(ConfigError, match="key 'name' is missing"):
         read_section(ini(tmp_path, "[Mine]\ncount = 1\n"), "Mine", Settings, ("name",))
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    """The misspelt key first, for it is the one that seems to be missing."""
+    path = ini(tmp_path, "[Mine]\ncount = 1_0\npause = -1\nlimit = x\nnmae = y\n")
+    with pytest.raises(ConfigError) as caught:
+        read_section(path, "Mine", Settings, ("name",))
+    assert str(caught.value) == (
+        f"{path}, section [Mine]: unknown key 'nmae' (is it 'name'?); key 'name' is missing;"
+        " count = '1_0' is not a whole number; limit = 'x' is not a number;"
+        " pause = -1.0 must be at least 0"
+    )
 
 
 @pytest.mark.parametrize(
