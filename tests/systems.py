@@ -22,6 +22,13 @@ NO_PIPES = "Windows has no pipes and devices among its files"
 NO_ZONES = "Windows has no rules of time zones in TZ"
 KEPT_FOLDER = "Windows removes no file that is open"
 ROOT = "root may write anywhere"
+# What libpq for Windows writes to the standard error there when it connects, with no line end.
+_LIBPQ_UNDER_WINE = "unrecognized win32 error code: 127"
+
+
+def own_words(errors: str) -> str:
+    """Return what a program itself has written to its standard error."""
+    return errors.replace(_LIBPQ_UNDER_WINE, "") if WINE else errors
 
 
 def _skip_on_windows(reason: str) -> pytest.MarkDecorator:

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from systems import own_words
+
 
 class WatchedProgram:
     """A program in a process group of its own, that is killed if it takes too long.
@@ -80,7 +82,7 @@ class WatchedProgram:
         self._watch.join()
         with self._errors as file:
             file.seek(0)
-            return status, file.read()
+            return status, own_words(file.read())
 
     def kill(self) -> None:
         """End it, if a failed test has left it."""

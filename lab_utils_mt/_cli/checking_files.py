@@ -83,16 +83,23 @@ def _log_files(needs: Needs) -> Callable[[of.FileSettings], None]:
         if folder.is_dir():
             files.require_writable(day_of(time.time()).name)
         else:
-            _require_makeable(folder)
+            require_makeable(folder)
 
     return make
 
 
-def _require_makeable(folder: Path) -> None:
+def require_makeable(folder: Path) -> None:
+    """Make sure that a missing folder can be made, and those above it that are missing, too.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    nearest = _nearest(folder)
     try:
-        require_place(_nearest(folder) / folder.name)
+        require_place(nearest / folder.name)
     except LabUtilsError as error:
-        raise ConfigError(f"the folder {folder} cannot be made: {error}") from error
+        fault = getattr(error.__cause__, "strerror", None) or error
+        raise ConfigError(f"the folder {folder} cannot be made: {fault} in {nearest}") from error
 
 
 def _nearest(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from .._process.runtime_folder import default_pid_file
 from .._replacing import require_place
 from .._serving.listening import IN_USE, ListeningServer, format_address
 from ..socket_comm import Server
-from .checking_files import LITTLE, Needs
+from .checking_files import LITTLE, Needs, require_makeable
 
 if TYPE_CHECKING:
     from ..database import Database
@@ -42,18 +42,13 @@ def unopened(
     Raises:
         ConfigError: A setting cannot be used.
     """
-
-    def body(namespace: dict[str, Any]) -> None:
-        namespace.update(
-            __module__=served.__module__,
-            __doc__=served.__doc__,
-            __init__=Server.__init__,
-            daemonize=lambda _: None,
-            create_parser=create_parser,
-        )
-
-    trial = types.new_class(served.__name__, (served,), exec_body=body)
-    server: Server = trial(config_file=config_file, database=database)
+    files = {"config_file": config_file, "database": database}
+    given = {name: file for name, file in files.items() if file is not None}
+    server: Server = served.__new__(served, **given)
+    # Not in a subclass made here: an __init_subclass__() of the lab may ask for more, or note it.
+    own = types.MethodType(create_parser, server)
+    vars(server).update(daemonize=lambda: None, create_parser=own)
+    Server.__init__(server, config_file, database=database)
     server.socket.close()
     return server
 
@@ -78,16 +73,19 @@ def check_pid_file(server: Server, needs: Needs) -> str:
     Raises:
         LabUtilsError: It cannot be had.
     """
-    lock = PidLock(server.pid_file_name or default_pid_file(type(server).__name__))
+    given = server.pid_file_name
+    lock = PidLock(given or default_pid_file(type(server).__name__, make=False))
     path = Path(lock.path)
     needs.room.setdefault(path.parent, LITTLE)
-    if Path(f"{path}.lock").exists():
+    if not given and not path.parent.exists():
+        require_makeable(path.parent)
+        return lock.path
+    if os.path.lexists(f"{path}.lock"):
         # The only way to know whether it is locked: to lock it, for a moment.
         lock.acquire()
         lock.release()
         return lock.path
-    if os.path.lexists(path):
-        pid_file.refuse_unless_ours(lock.path, path.lstat())
+    pid_file.require_replaceable(lock.path)
     require_place(path)
     return lock.path
 

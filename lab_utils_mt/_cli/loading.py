@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
 import inspect
 import sys
-from collections.abc import Collection
+import traceback
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,6 +22,11 @@ from .serving_options import Target
 _KEYWORDS = {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}
 _WITHOUT_DEFAULT = {inspect.Parameter.POSITIONAL_ONLY, *_KEYWORDS}
 _OPTIONS = {"config_file": "--config", "database": "--database"}
+_NOT_AT_IMPORT = "put what runs it below if __name__ == '__main__'"
+
+
+class _MakesAServer(Exception):
+    """A module does that while it is imported."""
 
 
 def load(target: Target, folder: Path) -> type[Server]:
@@ -41,7 +48,7 @@ def import_module(target: Target, folder: Path) -> ModuleType:
     importlib.invalidate_caches()
     what = f"cannot import {target.module}"
     try:
-        with blaming(what, folder):
+        with blaming(what, folder), _making_none():
             return importlib.import_module(target.module)
     except CodeFault as fault:
         text = _known(fault.__cause__, target, folder)
@@ -50,14 +57,31 @@ def import_module(target: Target, folder: Path) -> ModuleType:
         raise
 
 
+@contextlib.contextmanager
+def _making_none() -> Iterator[None]:
+    """Let no server be made in this block: it would hold the PID file, and perhaps never end."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise _MakesAServer
+
+    make = Server.__init__
+    Server.__init__ = refuse  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Server.__init__ = make  # type: ignore[method-assign]
+
+
 def _known(error: BaseException | None, target: Target, folder: Path) -> str:
     """Say what is wrong and what to do, if it is a mistake that needs no traceback."""
-    if isinstance(error, SystemExit):
-        advice = "put what runs it below if __name__ == '__main__'"
-        return f"{described(error)}{where(error, folder)}; {advice}"
+    if isinstance(error, (SystemExit, _MakesAServer)):
+        deed = described(error) if isinstance(error, SystemExit) else "it makes a server itself"
+        return f"{deed}{where(error, folder)}; {_NOT_AT_IMPORT}"
     if isinstance(error, SyntaxError) and error.filename:
         line = f", line {error.lineno}" if error.lineno else ""
         return f"{error.msg} ({shown(error.filename, folder)}{line})"
+    if isinstance(error, PermissionError) and _stands_in_python(error):
+        return f"{error.strerror}: {error.filename}; let this user read it"
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return ""
     if f"{target.module}.".startswith(f"{error.name}."):
@@ -66,6 +90,12 @@ def _known(error: BaseException | None, target: Target, folder: Path) -> str:
         f"it imports {error.name!r}, which is not there: install that for {sys.executable}"
         " (python -m pip install ...), or correct the import"
     )
+
+
+def _stands_in_python(error: BaseException) -> bool:
+    """Tell whether Python's own import raised it, and not a module that it has begun to run."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return frames[-1].filename.startswith("<frozen importlib")
 
 
 def _near(target: Target, folder: Path) -> str:
@@ -137,6 +167,19 @@ def require_arguments(served: type[Server], given: Collection[str]) -> None:
             raise LabUtilsError(
                 f"{served.__name__}.__init__() needs {one.name!r}: {_remedy(one.name)}"
             )
+
+
+def require_made(daemon: Server) -> None:
+    """Make sure that a server can be started, as far as its class is to blame.
+
+    Raises:
+        LabUtilsError: Its constructor has left ours out.
+    """
+    if not hasattr(daemon, "_repertoire"):
+        raise LabUtilsError(
+            f"{type(daemon).__name__}.__init__() made no server: let it call"
+            " super().__init__(config_file=config_file)"
+        )
 
 
 def _remedy(name: str) -> str:

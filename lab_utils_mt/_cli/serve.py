@@ -14,17 +14,27 @@ fault, which the error output and the log tell; 2 if the words here make no sens
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
+import os
 import sys
 import traceback
+from types import FrameType
+from typing import TYPE_CHECKING
 
+from .._logs import living
 from .._logs.redaction import redact
+from .._process.signals import handling
 from .._service import last_words
 from ..custom_logging import configure_logging, unconfigure_logging
 from ..exceptions import ConfigError, LabUtilsError
 from .faults import CodeFault, blaming
 from .reaching import complain, reason
 from .serving_options import Serving, add_serving_options, enter, serving
+
+if TYPE_CHECKING:
+    from ..database import Database
+    from ..socket_comm import Server
 
 logger = logging.getLogger("lab_utils_mt.serve")
 
@@ -86,31 +96,72 @@ def _begin_to_log(wanted: Serving) -> None:
 
 def _run_daemon(wanted: Serving) -> None:
     # Imported here: with them comes what the class needs, and that may fail, too.
-    from .loading import load, require_arguments  # noqa: PLC0415
+    from .loading import load, require_arguments, require_made  # noqa: PLC0415
 
     served = load(wanted.target, wanted.folder)
     arguments: dict[str, object] = {}
+    database: Database | None = None
     if wanted.config is not None:
         arguments["config_file"] = str(wanted.config)
     if wanted.database is not None:
         from ..database import Database  # noqa: PLC0415
 
-        arguments["database"] = Database(str(wanted.database))
+        database = arguments["database"] = Database(str(wanted.database))
     require_arguments(served, arguments)
     with blaming(f"cannot make {served.__name__}", wanted.folder):
         daemon = served(**arguments)  # type: ignore[arg-type]
-    daemon.start_daemon()
+    require_made(daemon)
+    with contextlib.closing(daemon):
+        if database is None or _connect(database, daemon):
+            daemon.start_daemon()
     logger.info("%s stopped in order", served.__name__)
+
+
+def _connect(database: Database, daemon: Server) -> bool:
+    """Connect, or let the daemon stop if somebody asks for that meanwhile; return which.
+
+    The daemon would connect by itself, but then answer a signal only once it had given up a server
+    that says nothing.
+    """
+
+    def stop(signum: int, frame: FrameType | None) -> None:
+        daemon.signal_handler(signum, frame)
+        raise KeyboardInterrupt
+
+    try:
+        with handling(stop):
+            database.connect()
+    except KeyboardInterrupt:
+        return False
+    return True
 
 
 def _tell(error: Exception, options: argparse.Namespace) -> None:
     """Tell why there is no daemon: on the error output, in the log, and where a service does."""
     line = redact(reason(error))
     bug = error.__cause__ if isinstance(error, CodeFault) else None
-    if logging.getLogger().handlers:  # else there is no log yet, and the line would come twice
+    is_logged = bool(logging.getLogger().handlers)  # else the error output would have it twice
+    if is_logged:
         logger.error("%s", line, exc_info=bug)
-    where = "" if bug is None else "; the log has the traceback"
-    print(f"serve: {line}{where}", file=sys.stderr, flush=True)
+    if not (is_logged and _sees_the_log()):
+        where = "" if bug is None else "; the log has the traceback"
+        print(f"serve: {line}{where}", file=sys.stderr, flush=True)
     if options.service is not None:
         trace = "" if bug is None else "\n" + "".join(traceback.format_exception(bug))
         last_words.write(options.service, line + redact(trace), system=options.system)
+
+
+def _sees_the_log() -> bool:
+    """Tell whether the error output has the log as well: one terminal, one file, one journal."""
+    try:
+        streams = sys.stdout.fileno(), sys.stderr.fileno()
+        if sys.platform == "win32":  # there, all pipes are the same to samestat()
+            for stream in streams:
+                os.get_terminal_size(stream)  # isatty() is true of NUL, too
+        elif not os.path.samestat(*map(os.fstat, streams)):
+            return False
+    except (OSError, ValueError):  # no terminal, or what stands in for one
+        return False
+    return logger.isEnabledFor(logging.ERROR) and any(
+        sink.title == "console" and sink.level <= logging.ERROR for sink in living.all_sinks()
+    )

@@ -23,7 +23,7 @@ _FOLDER = "lab_utils_mt"
 _RESERVED = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]")  # devices of Windows, even in con.pid
 
 
-def default_pid_file(name: str) -> str:
+def default_pid_file(name: str, *, make: bool = True) -> str:
     """Return the path of a server's PID file in the runtime folder, which is made if need be.
 
     The folder is ``lab_utils_mt`` in ``$RUNTIME_DIRECTORY``, which systemd sets, or else in the
@@ -31,6 +31,8 @@ def default_pid_file(name: str) -> str:
 
     Args:
         name: The server's name; what is not in ``[a-z0-9_-]`` becomes ``_``.
+        make: Whether the folder is made; if not, one that is missing is not looked at, and nothing
+            is changed.
 
     Raises:
         LockError: The folder cannot be made, is a link, or belongs to somebody else.
@@ -41,8 +43,16 @@ def default_pid_file(name: str) -> str:
     with explained(given or "the runtime folder"):
         runtime = Path(given) if given else _user_runtime()
         folder = runtime / _FOLDER
-        _prepare(runtime)
-        _make_private(folder)
+        if make:
+            runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if os.path.lexists(runtime):
+            _require_safe(runtime)
+        if make:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if os.path.lexists(folder):
+            _require_own(folder)
+        if make and folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
     return str(folder / f"{_reduced(name)}.pid")
 
 
@@ -60,9 +70,8 @@ def _reduced(name: str) -> str:
     return f"{plain}_" if _RESERVED.fullmatch(plain) else plain
 
 
-def _prepare(runtime: Path) -> None:
-    """Make the runtime folder if it is missing; refuse one whose owner could swap ours."""
-    runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _require_safe(runtime: Path) -> None:
+    """Refuse a runtime folder whose owner could swap ours."""
     # Both: somebody else's link to a good folder could point elsewhere tomorrow.
     for status in (runtime.lstat(), runtime.stat()):
         if is_foreign(status) and status.st_uid != 0:
@@ -72,15 +81,12 @@ def _prepare(runtime: Path) -> None:
         raise _refusal(runtime, "can be changed by other users")
 
 
-def _make_private(folder: Path) -> None:
-    folder.mkdir(mode=0o700, exist_ok=True)
+def _require_own(folder: Path) -> None:
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode):
         raise _refusal(folder, "is not a folder but a link or a file")
     if is_foreign(status):
         raise _refusal(folder, f"belongs to another user (uid {status.st_uid})")
-    if status.st_mode & 0o077:
-        folder.chmod(0o700)
 
 
 def _refusal(folder: Path, fault: str) -> LockError:

@@ -17,15 +17,13 @@ from typing import Any
 
 import psutil
 import pytest
-from systems import WINE
+from systems import WINE, own_words
 
 import lab_utils_mt
 
 TIMEOUT = 90.0  # seconds; only a hang lasts longer
 _PACKAGE = str(Path(lab_utils_mt.__file__).parents[1])
 _TEMPORARY = ("TMPDIR", "TEMP", "TMP")
-# What libpq says at its start under Wine.
-_NOISE = "unrecognized win32 error code: 127"
 # Windows has no signals: the exit status is what the killer says.
 KILLED = 1 if sys.platform == "win32" else -signal.SIGKILL
 
@@ -155,7 +153,7 @@ class Program:
         self._watch.join()
         with self._errors as file:
             file.seek(0)
-            self._shown = file.read().replace(_NOISE, "")
+            self._shown = own_words(file.read())
         return status
 
     def finish(self) -> tuple[int, str, str]:

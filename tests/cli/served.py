@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import IO
 
 from daemons import wait_until
-from systems import WINE
+from systems import own_words
 
 import lab_utils_mt
 from lab_utils_mt.socket_comm import Client
 
 TIMEOUT = 90.0  # seconds; only a hang lasts longer
-_PACKAGE = str(Path(lab_utils_mt.__file__).parents[1])
-# What libpq for Windows says there by itself.
-_LIBPQ_UNDER_WINE = "unrecognized win32 error code: 127" if WINE else None
+PACKAGE = str(Path(lab_utils_mt.__file__).parents[1])
 THERMOMETER = '''
 from lab_utils_mt.commands import command
 from lab_utils_mt.socket_comm import Server
@@ -70,7 +68,7 @@ class Project:
         return Running(
             ["serve", *words],
             cwd or self.folder,
-            {**os.environ, "PYTHONPATH": _PACKAGE, **environment},
+            {**os.environ, "PYTHONPATH": PACKAGE, **environment},
         )
 
     def serve(self, *words: str, cwd: Path | None = None, **environment: str) -> Done:
@@ -140,8 +138,7 @@ class Running:
         for stream in (self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
-        errors = [line for line in self._texts["errors"] if line.rstrip() != _LIBPQ_UNDER_WINE]
-        return Done(status, self.output, "".join(errors))
+        return Done(status, self.output, own_words("".join(self._texts["errors"])))
 
     def stop(self) -> Done:
         """Do what ``quit`` does."""

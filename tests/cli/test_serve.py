@@ -76,6 +76,29 @@ def test_a_signal_to_itself_stops_it_in_order(project: Project, name: str) -> No
     assert (done.status, done.errors) == (0, ""), done
 
 
+@needs_sigterm
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_stops_it_while_it_waits_for_its_database(project: Project, name: str) -> None:
+    """Which takes the connection, and says nothing; the daemon lets go of its instruments."""
+    project.write(
+        "thermometer.py",
+        thermometer("def quit(self):", "    print('let go', flush=True)", "    super().quit()"),
+    )
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        dsn = f"host=127.0.0.1 port={port} dbname=x user=me connect_timeout={TIMEOUT:.0f}"
+        project.write("database.ini", f"[Overall]\ndsn = {dsn}\n")
+        words = (TARGET, "--config", "server.ini", "--database", "database.ini")
+        with project.start(*words) as running:
+            silent.settimeout(TIMEOUT)
+            with silent.accept()[0]:
+                running.process.send_signal(getattr(signal, name))
+                done = running.finish()
+    assert (done.status, done.errors) == (0, ""), done
+    assert "let go" in done.output
+    assert "it.pid" not in project.files()
+
+
 def test_paths_are_relative_to_the_folder(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

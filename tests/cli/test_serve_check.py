@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from served import TIMEOUT, Done, Project, thermometer
+from served import THERMOMETER, TIMEOUT, Done, Project, thermometer
 from systems import ROOT, needs_umask
 
 from lab_utils_mt._cli.checking_files import check_room
@@ -27,10 +27,10 @@ def project(tmp_path: Path) -> Project:
     return Project(tmp_path)
 
 
-def check(project: Project, *words: str) -> Done:
+def check(project: Project, *words: str, **environment: str) -> Done:
     """Run ``serve --check``; see that nothing is left and nothing is said elsewhere."""
     before = project.files()
-    done = project.serve(TARGET, "--check", *words)
+    done = project.serve(TARGET, "--check", *words, **environment)
     assert project.files() == before, done
     assert done.errors == "", done
     assert done.status == (1 if "FAILED" in done.output else 0), done
@@ -117,6 +117,7 @@ def test_one_failure_does_not_hide_the_others(project: Project) -> None:
         ("import nosuchlib\n", "import", "imports 'nosuchlib', which is not there"),
         ("1 / 0\n", "import", r"ZeroDivisionError: .* \(thermometer.py, line 1\)"),
         ("raise SystemExit\n", "import", "put what runs it below"),
+        (f"{THERMOMETER}\nThermometer('server.ini').start_daemon()\n", "import", "it makes a"),
         ("class Thermometer:\n    pass\n", "class", "it is no subclass of"),
         (thermometer("max_clients = 0"), "configuration", "max_clients = 0 must be at"),
         (
@@ -183,6 +184,18 @@ def test_a_parser_that_needs_what_the_constructor_makes(project: Project) -> Non
     assert "ok commands: create_parser() needs self.word of __init__()" in done.output
 
 
+def test_a_class_that_looks_after_its_subclasses(project: Project) -> None:
+    """The check makes none."""
+    project.write(
+        "thermometer.py",
+        thermometer(
+            "def __init_subclass__(cls, *, kind, **kwargs):",
+            "    super().__init_subclass__(**kwargs)",
+        ),
+    )
+    assert check(project, "--config", "server.ini").status == 0
+
+
 def test_a_daemon_that_runs_is_not_disturbed(project: Project) -> None:
     """It holds PID file and port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -213,6 +226,29 @@ def test_a_pid_file_that_cannot_be_written(project: Project) -> None:
         project.write("server.ini", f"[Overall]\nport = 0\npid_file_name = {name}\n")
         (project.folder / "it").mkdir(exist_ok=True)
         assert re.search(words, failure(check(project, "--config", "server.ini"), "PID file"))
+
+
+def test_a_pid_file_of_no_name(project: Project) -> None:
+    """Not even its folder is made; whether it could be is told."""
+    runtime = project.folder / "run" / "user"
+    project.write("server.ini", "[Overall]\nport = 0\nhost = 127.0.0.1\n")
+    done = check(project, "--config", "server.ini", RUNTIME_DIRECTORY=str(runtime))
+    assert done.status == 0
+    assert f"ok PID file: {runtime / 'lab_utils_mt' / 'thermometer.pid'}" in done.output
+
+    project.write("run", "")
+    done = check(project, "--config", "server.ini", RUNTIME_DIRECTORY=str(runtime))
+    words = f"the folder {runtime / 'lab_utils_mt'} cannot be made: "
+    assert failure(done, "PID file").startswith(words)
+    assert failure(done, "PID file").endswith(f" in {project.folder / 'run'}")
+
+
+@needs_umask
+def test_a_lock_file_that_is_a_link(project: Project) -> None:
+    """Also one that leads nowhere."""
+    (project.folder / "it.pid.lock").symlink_to("nowhere")
+    done = check(project, "--config", "server.ini")
+    assert "it.pid.lock is a symbolic link: remove it" in failure(done, "PID file")
 
 
 def test_an_address_of_another_computer(project: Project) -> None:

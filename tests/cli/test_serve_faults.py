@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from served import THERMOMETER, Done, Project, ask, thermometer
-from systems import ROOT, needs_umask
+from served import PACKAGE, THERMOMETER, TIMEOUT, Done, Project, ask, thermometer
+from systems import ROOT, WINDOWS, needs_pty, needs_umask
 
 TARGET = "thermometer:Thermometer"
 IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
@@ -74,6 +76,11 @@ NEEDY = thermometer(
             r"ends the program \(3\) \(thermometer.py, line 1\); put what",
         ),
         (
+            f"{THERMOMETER}\nThermometer('server.ini').start_daemon()\n",
+            TARGET,
+            r"it makes a server itself \(thermometer.py, line 14\); put what runs it below",
+        ),
+        (
             thermometer("@command", "def heat(self, to: complex): pass"),
             TARGET,
             r"method heat: parameter to: complex is no .*\(thermometer.py, line 6\)",
@@ -84,6 +91,11 @@ NEEDY = thermometer(
             r"create_parser\(\) must set self.parser .*: call super\(\)",
         ),
         (thermometer("port = 'x'"), TARGET, "class Thermometer: port = 'x' must be int"),
+        (
+            thermometer("def __init__(self):", "    pass"),
+            TARGET,
+            r"Thermometer.__init__\(\) made no server: let it call super\(\)",
+        ),
     ],
 )
 def test_a_class_that_cannot_be_had(project: Project, module: str, target: str, words: str) -> None:
@@ -171,6 +183,62 @@ def test_a_database_that_is_down(project: Project) -> None:
     assert "geheim" not in repr(done)
 
 
+@needs_pty
+@pytest.mark.parametrize(
+    ("logging", "in_log", "beside"),
+    [
+        (None, 1, 0),
+        ("[FileLogger]\nactive = no\n[ConsoleLogger]\nactive = no\n", 0, 1),
+        ("[ConsoleLogger]\nlog_level = CRITICAL\n", 0, 1),
+    ],
+)
+def test_a_terminal_shows_the_fault_once(
+    project: Project, logging: str | None, in_log: int, beside: int
+) -> None:
+    """In the log, if it is shown there."""
+    words = ["serve", "thermometer:Oven"]
+    if logging is not None:
+        project.write("logging.ini", logging)
+        words += ["--logging", "logging.ini"]
+    shown = on_a_terminal(project, words)
+    assert len(re.findall("has no class Oven", shown)) == in_log + beside, shown
+    assert len(re.findall("(?m)^serve: ", shown)) == beside, shown
+
+
+def test_one_pipe_has_the_fault_once(project: Project) -> None:
+    """As after 2>&1, and as the journal has it of a service; Windows cannot tell."""
+    both = run_into(project, ["serve", "thermometer:Oven"], subprocess.PIPE, subprocess.STDOUT)
+    assert both.count("has no class Oven") == (2 if WINDOWS else 1)
+
+
+def on_a_terminal(project: Project, words: list[str]) -> str:
+    """Run a command line that ends by itself; return what its terminal shows."""
+    assert sys.platform != "win32"
+    ours, theirs = os.openpty()
+    try:
+        run_into(project, words, theirs, theirs)
+        return os.read(ours, 65536).decode()
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def run_into(project: Project, words: list[str], output: int, errors: int) -> str:
+    """Run a command line that ends by itself; return its output, if that goes into a pipe."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lab_utils_mt", *words],
+        cwd=project.folder,
+        env={**os.environ, "PYTHONPATH": PACKAGE, "NO_COLOR": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        encoding="utf-8",
+        timeout=TIMEOUT,
+        check=False,
+    )
+    return done.stdout or ""
+
+
 def test_a_folder_that_is_none(project: Project) -> None:
     """There is no log yet; the line is not told twice."""
     for name in ("nowhere", "thermometer.py"):
@@ -180,6 +248,16 @@ def test_a_folder_that_is_none(project: Project) -> None:
             rf"serve: cannot work in \S+{name}: .*; check --folder\n", done.errors
         ), done
         assert done.output == ""
+
+
+@needs_umask
+@pytest.mark.skipif(IS_ROOT, reason=ROOT)
+def test_a_module_that_may_not_be_read(project: Project) -> None:
+    """It is named; also one that it imports."""
+    project.write("bridge.py", "").chmod(0)
+    assert_mistake(project.serve("bridge:Oven"), "Permission denied: .*bridge.py; let this user")
+    project.write("thermometer.py", "import bridge\n")
+    assert_mistake(project.serve(TARGET), "Permission denied: .*bridge.py; let this user read it")
 
 
 @needs_umask
@@ -223,8 +301,8 @@ def test_words_that_make_no_sense(project: Project, words: list[str], complaint:
             r"cannot import thermometer: ZeroDivisionError: .* \(thermometer.py, line 1\)",
         ),
         (
-            f"{THERMOMETER}\nThermometer(pid_file_name='a.pid', prot=3)\n",
-            r"TypeError: .*'prot' \(thermometer.py, line 14\)",
+            thermometer("def __init__(self):", "    super().__init__(pid_file_name='a', prot=3)"),
+            r"TypeError: .*'prot' \(thermometer.py, line 15\)",
         ),
         (
             thermometer("def __init__(self):", "    open('/no/such/device')"),

@@ -95,6 +95,22 @@ def test_names_are_reduced(runtime, name, reduced):
     assert default_pid_file(name) == str(runtime / "lab_utils_mt" / f"{reduced}.pid")
 
 
+def test_who_only_asks_changes_nothing(runtime):
+    """Neither what is missing, nor what is there."""
+    path = Path(default_pid_file("a", make=False))
+    assert path.parent == runtime / "lab_utils_mt"
+    assert list(runtime.iterdir()) == []
+    path.parent.mkdir()
+    path.parent.chmod(0o755)
+    before = path.parent.stat().st_mode
+    default_pid_file("a", make=False)
+    assert path.parent.stat().st_mode == before
+    path.parent.rmdir()
+    path.parent.write_text("")
+    with pytest.raises(LockError, match="a link or a file"):
+        default_pid_file("a", make=False)
+
+
 @posix_only
 def test_an_open_folder_of_ours_is_closed(runtime):
     """Made by hand, with the usual umask."""
