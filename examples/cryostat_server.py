@@ -40,20 +40,20 @@ class Cryostat(Server):
         return f"going to {kelvin:g} K"
 
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("--config", help="settings, as in server.ini")
-parser.add_argument("--dsn", help='your PostgreSQL, as in --dsn "host=lab dbname=cryo user=me"')
-parser.add_argument("--embedded", action="store_true", help="one of its own, in ./cryostat-data")
-parser.add_argument("--logging", help="where the log goes, as in logging.ini; default: here")
-options = parser.parse_args()
-try:
-    configure_logging(options.logging, logger_name="cryostat")
-    dsn = EmbeddedPostgres("cryostat-data").start().dsn if options.embedded else options.dsn
-    database = Database(dsn=dsn) if dsn else None
-    if database:
-        database.connect()
-        database.create_timescale_db("cryostat", if_not_exists=True)
-        database.new_column("cryostat", "kelvin", DataType.double)
-    Cryostat(options.config, database=database).start_daemon()
-except (LabUtilsError, psycopg2.Error, OSError, KeyboardInterrupt) as error:
-    raise SystemExit(f"cryostat_server: {str(error).strip() or 'stopped'}") from None
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", help="settings, as in server.ini")
+    parser.add_argument("--dsn", help='your PostgreSQL, as in --dsn "host=lab dbname=cryo user=me"')
+    parser.add_argument("--embedded", action="store_true", help="its own, in ./cryostat-data")
+    parser.add_argument("--logging", help="where the log goes, as in logging.ini; default: here")
+    options = parser.parse_args()
+    try:
+        configure_logging(options.logging, logger_name="cryostat")
+        dsn = EmbeddedPostgres("cryostat-data").start().dsn if options.embedded else options.dsn
+        if database := Database(dsn=dsn) if dsn else None:
+            database.connect()
+            database.create_timescale_db("cryostat", if_not_exists=True)
+            database.new_column("cryostat", "kelvin", DataType.double)
+        Cryostat(options.config, database=database).start_daemon()
+    except (LabUtilsError, psycopg2.Error, OSError, KeyboardInterrupt) as error:
+        raise SystemExit(f"cryostat_server: {str(error).strip() or 'stopped'}") from None

@@ -25,9 +25,7 @@ class Stage(Server):
         super().create_parser()
         where = self.sp.add_parser("where", description="tells where the stage is")
         where.set_defaults(func=self.where, which="where")
-        move = self.sp.add_parser(
-            "move", description="moves the stage, and returns when it is there"
-        )
+        move = self.sp.add_parser("move", description="moves the stage, returns when it is there")
         move.add_argument("position", type=float, help="where to, 0 to 50 mm")
         move.add_argument("--speed", type=float, default=10.0, help="in mm/s; default: 10")
         # Of the commands of one device, one runs at a time; where answers meanwhile.
@@ -47,13 +45,14 @@ class Stage(Server):
         self.reply = f"at {target:.3f} mm"
 
 
-parser = argparse.ArgumentParser(description=__doc__)
-parser.formatter_class = argparse.RawDescriptionHelpFormatter
-parser.add_argument("--config", help="settings, as in server.ini")
-parser.add_argument("--port", type=int, help="default: 1507")
-options = parser.parse_args()
-try:
-    configure_logging(logger_name="stage")
-    Stage(options.config, port=options.port).start_daemon()
-except (LabUtilsError, OSError, KeyboardInterrupt) as error:
-    sys.exit(f"stage_server: {str(error).strip() or 'stopped'}")
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--config", help="settings, as in server.ini")
+    parser.add_argument("--port", type=int, help="default: 1507")
+    options = parser.parse_args()
+    try:
+        configure_logging(logger_name="stage")
+        Stage(options.config, port=options.port).start_daemon()
+    except (LabUtilsError, OSError, KeyboardInterrupt) as error:
+        sys.exit(f"stage_server: {str(error).strip() or 'stopped'}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from systems import needs_embedded
+from systems import needs_embedded, own_words
 from watched import WatchedProgram
 
 import lab_utils_mt
@@ -39,8 +39,12 @@ class Place:
 
     def run(self, name: str, *words: str) -> tuple[int, str, str]:
         """Run an example to its end; return exit status, output and error output."""
+        return self.run_python(str(EXAMPLES / name), *words)
+
+    def run_python(self, *words: str) -> tuple[int, str, str]:
+        """Run a program to its end; return exit status, output and error output."""
         done = subprocess.run(
-            [sys.executable, str(EXAMPLES / name), *words],
+            [sys.executable, *words],
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
@@ -48,7 +52,7 @@ class Place:
             timeout=TIMEOUT,
             check=False,
         )
-        return done.returncode, done.stdout, done.stderr
+        return done.returncode, done.stdout, own_words(done.stderr)
 
 
 class Daemon(WatchedProgram):
@@ -107,6 +111,17 @@ def test_an_example_is_short_and_explains_itself(place: Place, name: str) -> Non
     status, output, errors = place.run(name, "--help")
     assert (status, errors) == (0, "")
     assert f"python {name}" in output
+
+
+@pytest.mark.parametrize(
+    "target", ["cryostat_server:Cryostat", "stage_server:Stage", "alarm_manager:AlarmManager"]
+)
+def test_an_example_can_be_served(place: Place, target: str) -> None:
+    """To import it starts nothing, and asks nobody for words."""
+    config = str(place.folder / "server.ini")
+    where = ("--folder", str(EXAMPLES), "--config", config, "--check")
+    status, output, errors = place.run_python("-m", "lab_utils_mt", "serve", target, *where)
+    assert (status, errors) == (0, ""), output
 
 
 def test_server_and_client_without_a_database(start: Callable[..., Daemon]) -> None:
