@@ -8,6 +8,9 @@ from ._config import setting
 from ._wire.framing import MAX_MESSAGE
 
 LONGEST = 2_000_000  # s; poll() counts milliseconds in 32 bits
+AFTER_STOP_TIMEOUT = 25
+"""Seconds that a stop may take beyond ``stop_timeout``, as whoever would end the daemon is told:
+for threads that are cut, the database, and the last log records."""
 
 
 # Nobody makes one of these: methods for instances would only slow down every import.

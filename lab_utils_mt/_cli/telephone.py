@@ -23,12 +23,13 @@ def answers(service: Service) -> bool:
 
 
 def ask_to_quit(service: Service) -> bool:
-    """Let a service's daemon stop in order; return whether it will."""
+    """Let a service's daemon stop in order; return whether it was told, even if it says nothing."""
+    is_told = False
     with contextlib.suppress(LabUtilsError, OSError), _client(service) as client:
         if _is_daemon(client.send_message("status"), service):
+            is_told = True
             client.send_message("quit")
-            return True
-    return False
+    return is_told
 
 
 def _client(service: Service) -> Client:

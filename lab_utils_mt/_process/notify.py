@@ -13,6 +13,8 @@ import re
 import socket
 import sys
 
+from .._settings import AFTER_STOP_TIMEOUT
+
 logger = logging.getLogger("lab_utils_mt.server")
 
 _DIGITS = re.compile("[0-9]{1,18}", re.ASCII)
@@ -46,10 +48,16 @@ class Notifier:
         if self.period < math.inf:
             self._send("WATCHDOG=1")
 
-    def stopping(self) -> None:
-        """Tell that the daemon begins to stop; from now on, nobody waits for a beat."""
+    def stopping(self, limit: float) -> None:
+        """Tell that the daemon begins to stop; from now on, nobody waits for a beat.
+
+        Args:
+            limit: Seconds that its commands get; systemd waits for the rest of the stop, too, even
+                if its unit allows less.
+        """
         # No WATCHDOG=1 with it: systemd, which has stopped waiting, would begin again.
-        self._send("STOPPING=1", _status("stopping"))
+        patience = math.ceil((limit + AFTER_STOP_TIMEOUT) * 1e6)
+        self._send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={patience}", _status("stopping"))
 
     def _send(self, *lines: str) -> None:
         if not self._address or os.getpid() != self._process:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def read(name: str, *, system: bool = False) -> str | None:
         there is nothing, or it may not be read. Nothing in it drives a terminal.
     """
     try:
-        with place(name, system=system).open(encoding="utf-8", errors="replace") as file:
+        path = place(name, system=system)
+        with open(path, encoding="utf-8", errors="replace", opener=_open_file) as file:
             text = file.read(_LONGEST + 100).rstrip()
     except OSError:
         return None
@@ -88,6 +90,13 @@ def forget(name: str, *, system: bool = False) -> None:
         path.unlink()
     with contextlib.suppress(OSError):
         path.parent.rmdir()
+
+
+def _open_file(path: str, flags: int) -> int:
+    """Open no link, and wait for nobody: the service's user may write there, and root read it."""
+    if sys.platform != "win32":
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK
+    return os.open(path, flags)
 
 
 def _printable(line: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 from pathlib import Path
 
 from .._config import IniFile
@@ -18,7 +19,7 @@ def log_tail(service: Service) -> list[str]:
     """Return the newest lines of a service's log file, under its name; else why there are none."""
     try:
         pattern = _pattern(service)
-    except ConfigError as error:
+    except (ConfigError, RuntimeError) as error:  # RuntimeError: the home folder of ~nobody
         return [str(error)]
     if pattern is None:
         return [_NO_FILE]
@@ -40,12 +41,17 @@ def _pattern(service: Service) -> Path | None:
     keys = {key.lower(): text for key, text in ini.keys(_SECTION).items()}
     folder = service.folder / Path(keys.get("log_path", "")).expanduser()
     extension = keys.get("log_extension", ".log")
-    return folder / f"{keys.get('log_basename', '')}_????-??-??{extension}"
+    if extension and not extension.startswith("."):
+        extension = f".{extension}"
+    name = glob.escape(keys.get("log_basename", ""))
+    return folder / f"{name}_????-??-??{glob.escape(extension)}"
 
 
 def _end(path: Path) -> list[str]:
     with path.open("rb") as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _BYTES))
-        lines = file.read().decode("utf-8", "replace").splitlines()
-    return lines[1 if size > _BYTES else 0 :][-_LINES:]
+        lines = file.read(_BYTES).decode("utf-8", "replace").splitlines()
+    if size > _BYTES:
+        lines[0] = f"... {lines[0]}"  # its beginning is further up
+    return lines[-_LINES:]

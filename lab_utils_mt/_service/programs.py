@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import IO, NamedTuple
 
 from ..exceptions import LabUtilsError
 
@@ -43,27 +46,37 @@ def ask(words: Sequence[str], *, timeout: float) -> Answer:
     Raises:
         LabUtilsError: It is not there, or did not come to its end.
     """
-    try:
-        done = subprocess.run(  # noqa: S603  (its words are checked by the callers)
-            words,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-            env={**os.environ, **_PLAIN},
-            creationflags=_NO_WINDOW,
-        )
-    except FileNotFoundError:
-        raise LabUtilsError(f"this computer has no {words[0]}") from None
-    except OSError as error:
-        raise LabUtilsError(f"cannot run {words[0]}: {error.strerror or error}") from error
-    except subprocess.TimeoutExpired:
-        said = " ".join(words)
-        raise LabUtilsError(f"{said!r} did not end in {timeout:g} s; try it by hand") from None
-    return Answer(done.returncode, _text(done.stdout), _text(done.stderr))
+    # Files and no pipes: what the program has started may hold those open for ever.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        try:
+            status = subprocess.call(  # noqa: S603  (its words are checked by the callers)
+                [_place(words[0]), *words[1:]],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=errors,
+                timeout=timeout,
+                env={**os.environ, **_PLAIN},
+                creationflags=_NO_WINDOW,
+            )
+        except OSError as error:
+            if shutil.which(words[0]) is None:  # error may be about a folder of the PATH
+                raise LabUtilsError(f"this computer has no {words[0]}") from None
+            raise LabUtilsError(f"cannot run {words[0]}: {error.strerror or error}") from error
+        except subprocess.TimeoutExpired:
+            said = " ".join(words)
+            raise LabUtilsError(f"{said!r} did not end in {timeout:g} s; try it by hand") from None
+        return Answer(status, _text(output), _text(errors))
 
 
-def _text(output: bytes) -> str:
-    if sys.platform == "win32":  # the code page of consoles, as cmd shows it
-        return output.decode("oem", "replace")
-    return output.decode("utf-8", "replace")
+def _place(program: str) -> str:
+    """Return where a program of the system is: Windows would look in the current folder, too."""
+    if sys.platform == "win32" and not os.path.dirname(program):  # noqa: PTH120
+        windows = os.environ.get("SYSTEMROOT", r"C:\Windows")
+        return str(Path(windows, "System32", f"{program}.exe"))
+    return program
+
+
+def _text(file: IO[bytes]) -> str:
+    file.seek(0)
+    # On Windows the code page of consoles, as cmd shows it.
+    return file.read().decode("oem" if sys.platform == "win32" else "utf-8", "replace")

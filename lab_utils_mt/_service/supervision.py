@@ -52,7 +52,7 @@ class Telephone(NamedTuple):
 
     Attributes:
         answers: Tells whether this service's daemon, and no other, answers at its address.
-        quit: Lets it stop in order; tells whether it will.
+        quit: Lets it stop in order; tells whether it was told.
     """
 
     answers: Callable[[Service], bool]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import getpass
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ import platformdirs
 from ..exceptions import LabUtilsError
 from . import last_words
 from .description import Service, check_name
+from .lingering import lingering
 from .programs import Answer, ask
 from .supervision import State
 from .unit import MARK, unit_text
@@ -26,7 +26,9 @@ _START = 150.0  # s; the unit's TimeoutStartSec, and some
 _STOP = 90.0  # s; systemd's own limit, should somebody have taken ours out of the unit
 _LINES = "200"  # of the journal
 
-_NO_BUS = ("Failed to connect to bus", "Failed to get D-Bus connection", "Host is down")
+_NO_BUS = (
+    "Failed to connect to bus", "scope bus via", "Failed to get D-Bus connection", "Host is down",
+)  # fmt: skip
 _NO_SYSTEMD = ("System has not been booted with systemd", "has no systemctl")
 _NO_RIGHTS = ("Interactive authentication required", "Access denied", "Permission denied")
 _PROPERTIES = (
@@ -61,16 +63,12 @@ class Systemd:
         self._require_new(service.name)
         text, path = unit_text(service), self._path(service.name)
         self._write(path, text)
-        try:
+        with self._or_not_at_all(service.name):
             self._systemctl("daemon-reload")
             self._systemctl("enable", f"{service.name}.service")
-        except LabUtilsError:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            raise
         begins = "the computer" if self.system else "your login"
         lines = [f"installed {path}; it starts with {begins}"]
-        return lines if self.system else [*lines, *_lingering()]
+        return lines if self.system else [*lines, *lingering()]
 
     def start(self, name: str) -> list[str]:
         """Start a service, and wait until it listens.
@@ -82,23 +80,33 @@ class Systemd:
         before = last_words.read(name, system=self.system)
         self._systemctl("reset-failed", f"{name}.service", needed=False)
         try:
-            self._systemctl("start", f"{name}.service", timeout=_START)
+            line = self._start(name)
         except LabUtilsError as error:
             words = last_words.read(name, system=self.system)
             if words is None or words == before:
                 raise LabUtilsError(f"{error}; '{self._say('logs', name)}' may tell why") from error
             raise LabUtilsError(f"{name} did not start: {words.splitlines()[0]}") from error
-        return [self.status(name).lines[0]]
+        return [line]
+
+    def _start(self, name: str) -> str:
+        self._systemctl("start", f"{name}.service", timeout=_START)
+        state = self.status(name)
+        if not state.runs:
+            raise LabUtilsError(f"it came up, and did not stay: {state.lines[0]}")
+        return state.lines[0]
 
     def stop(self, name: str) -> list[str]:
-        """Stop a service in order, and wait until it has.
+        """Stop a service in order, and wait until it has; tell if systemd had to use force.
 
         Raises:
             LabUtilsError: It cannot be stopped.
         """
-        self._require_ours(name)
+        did_run = self.status(name).runs
         limit = self._stop_limit(name)
         self._systemctl("stop", f"{name}.service", timeout=limit)
+        result = self._show(name)["Result"]
+        if did_run and result not in {"", "success"}:
+            return [f"{name} is stopped, but did not stop in order: {result}"]
         return [f"{name} is stopped"]
 
     def status(self, name: str) -> State:
@@ -136,20 +144,25 @@ class Systemd:
         return [f"removed {path}"]
 
     def logs(self, name: str) -> list[str]:
-        """Return the newest lines of the journal about a service.
+        """Return the newest lines of the journal about a service; else why there are none.
 
         Raises:
-            LabUtilsError: There is none of that name, or no journal.
+            LabUtilsError: There is none of that name.
         """
         self._require_ours(name)
         unit = "--unit" if self.system else "--user-unit"
         words = ["journalctl", unit, f"{name}.service", "--lines", _LINES, "--no-pager"]
-        answer = ask([*words, "--output", "short-iso"], timeout=_SHORT)
-        if answer.status:
-            raise LabUtilsError(f"journalctl: {answer.complaint}")
-        lines = answer.output.splitlines()
+        try:
+            answer = ask([*words, "--output", "short-iso"], timeout=_SHORT)
+        except LabUtilsError as error:
+            return [str(error)]
+        # One line, and no failure: what follows, the last words, is all the more wanted then.
+        lines = [f"journalctl: {answer.complaint}"] if answer.status else answer.output.splitlines()
         if "systemd-journal" in answer.errors:  # the group whose members may read all of it
-            lines.append(f"the journal shows you only a part: say 'sudo {self._say('logs', name)}'")
+            field = "_SYSTEMD_UNIT" if self.system else "_SYSTEMD_USER_UNIT"
+            lines.append(
+                f"the journal shows you only a part: say 'sudo journalctl {field}={name}.service'"
+            )
         return lines
 
     # --- what systemd knows ----------------------------------------------------------------
@@ -258,7 +271,26 @@ class Systemd:
         with _writing(path, self.system):
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("x", encoding="utf-8", newline="\n") as file:
-                file.write(text)
+                try:
+                    file.write(text)
+                    file.flush()
+                except BaseException:  # the disk is full, for example
+                    path.unlink()
+                    raise
+
+    @contextlib.contextmanager
+    def _or_not_at_all(self, name: str) -> Iterator[None]:
+        """Take away what install() has made so far, if it comes to no good end."""
+        try:
+            yield
+        except BaseException:  # also Ctrl-C while systemd does not answer
+            with contextlib.suppress(LabUtilsError, OSError):
+                self._systemctl("disable", f"{name}.service", needed=False)
+            with contextlib.suppress(OSError):
+                self._path(name).unlink()
+            with contextlib.suppress(LabUtilsError):
+                self._systemctl("daemon-reload", needed=False)
+            raise
 
     def _say(self, verb: str, name: str) -> str:
         return f"lab-utils-mt service {verb} {name}{' --system' if self.system else ''}"
@@ -284,20 +316,6 @@ def _unit_folder(system: bool) -> Path:
     if system:
         return Path("/etc/systemd/system")
     return platformdirs.user_config_path() / "systemd" / "user"
-
-
-def _lingering() -> list[str]:
-    """Tell who wants a user's service to outlast the login how to get that."""
-    user = getpass.getuser()
-    try:
-        words = ["loginctl", "show-user", user, "--property=Linger", "--value"]
-        answer = ask(words, timeout=_SHORT)
-    except LabUtilsError:
-        return []
-    if answer.output.strip() == "yes":
-        return []
-    aim = "to let it start with the computer and go on without you"
-    return [f"it ends when you log out; {aim}: sudo loginctl enable-linger {user}"]
 
 
 def _how(found: dict[str, str]) -> str:

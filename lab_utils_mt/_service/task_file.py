@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import string
 import subprocess
 from pathlib import Path
@@ -17,6 +18,8 @@ from ..exceptions import ConfigError, LabUtilsError
 from .description import Service
 
 _SPACE = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
+# What the Task Scheduler replaces, in a command, its arguments and its folder alike.
+_REPLACED = re.compile(r"%[^%]+%|\$\(")
 _PATHS = ("folder", "config", "database", "logging", "python")
 
 _TEXT = string.Template("""\
@@ -84,6 +87,12 @@ def task_text(service: Service, user: str) -> str:
     Raises:
         ConfigError: A path cannot be written there.
     """
+    for text in (str(service.python), str(service.folder), *service.serve_words()):
+        if _REPLACED.search(text):
+            raise ConfigError(
+                f"{text!r} cannot be written in a task, which has another meaning for %...% and"
+                " $(): rename it"
+            )
     trigger, principal = (_AT_BOOT, _AS_SYSTEM) if service.system else (_AT_LOGON, _AS_USER)
     texts = {
         "name": service.name,

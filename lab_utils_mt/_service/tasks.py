@@ -16,20 +16,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..exceptions import LabUtilsError
+from .._config import read_section
+from .._settings import ServerSettings
+from ..exceptions import ConfigError, LabUtilsError
 from . import last_words
 from .description import Service, check_name
 from .log_tail import log_tail
 from .programs import Answer, ask
 from .supervision import State, Telephone
 from .task_file import service_of, task_text
-from .unit import stop_timeout_of
+from .unit import stop_timeout_if_known
 
 _FOLDER = "lab_utils_mt"  # of tasks: what is in it is ours
 _SHORT = 30.0  # s
 _START = 60.0  # s; for Python to start, and a database to answer
 _REST = 15.0  # s; of the stop, after stop_timeout
 _LOOK = 0.2  # s between two looks at a daemon
+_RUNS = '"267009"'  # SCHED_S_TASK_RUNNING, the last result of a task that runs, in all languages
 _RIGHTS = "if that is a matter of rights, open the terminal with 'Run as administrator'"
 
 
@@ -57,6 +60,7 @@ class Tasks:
                 f"there is a task {_title(name)} already: remove it first"
                 f" ('lab-utils-mt service remove {name}'), or choose another name"
             )
+        _require_port(service)
         service = _without_window(service)
         with _task_file(task_text(service, _user())) as path:
             self._schtasks("/Create", name, "/XML", str(path))
@@ -86,14 +90,14 @@ class Tasks:
         )
 
     def stop(self, name: str) -> list[str]:
-        """Ask a daemon to stop, wait for that, and end its task then, whatever it does.
+        """Ask a daemon to stop, wait for that, and end its task if it does not.
 
         Raises:
-            LabUtilsError: There is none of that name, or it neither answers nor can be ended.
+            LabUtilsError: There is none of that name, or it neither stops nor can be ended.
         """
         if self._end(self._service(name)):
             return [f"{name} is stopped"]
-        return [f"{name} was ended by force, for its daemon did not answer"]
+        return [f"{name} was ended by force, for its daemon did not stop by itself"]
 
     def status(self, name: str) -> State:
         """Return how a service is.
@@ -129,19 +133,23 @@ class Tasks:
         return log_tail(self._service(name))
 
     def _end(self, service: Service) -> bool:
-        """End a daemon; return whether it was asked before."""
-        asked = self._telephone.quit(service)
-        if asked:
-            self._wait_for_silence(service)
-        # Most often there is nothing left to be ended then, which is an error for schtasks.
-        with contextlib.suppress(LabUtilsError) if asked else contextlib.nullcontext():
-            self._schtasks("/End", service.name)
-        return asked
+        """End a daemon; return whether it stopped in order."""
+        if self._telephone.quit(service) and self._wait_for_end(service):
+            return True
+        self._schtasks("/End", service.name)
+        return False
 
-    def _wait_for_silence(self, service: Service) -> None:
-        deadline = time.monotonic() + stop_timeout_of(service) + _REST
-        while time.monotonic() < deadline and self._telephone.answers(service):
+    def _wait_for_end(self, service: Service) -> bool:
+        # It answers no more as soon as it begins to stop: its commands still run then.
+        deadline = time.monotonic() + stop_timeout_if_known(service) + _REST
+        while self._telephone.answers(service) or self._runs(service.name):
+            if time.monotonic() >= deadline:
+                return False
             time.sleep(_LOOK)
+        return True
+
+    def _runs(self, name: str) -> bool:
+        return _RUNS in self._query(name, "/V", "/FO", "CSV", "/NH").output
 
     def _service(self, name: str) -> Service:
         answer = self._query(name, "/XML")
@@ -150,7 +158,14 @@ class Tasks:
                 f"there is no task {_title(name)} that you may see; 'lab-utils-mt service install'"
                 " makes one"
             )
-        return service_of(answer.output)
+        service = service_of(answer.output)
+        if service.name.lower() != name.lower():
+            raise LabUtilsError(
+                f"the task {_title(name)} is a copy of {service.name}: delete it in Windows' Task"
+                " Scheduler, and install it under a name of its own"
+            )
+        self.system = service.system  # as it was installed, whatever was said now
+        return service
 
     def _query(self, name: str, *words: str) -> Answer:
         return ask(["schtasks", "/Query", "/TN", _title(name), *words], timeout=_SHORT)
@@ -160,6 +175,16 @@ class Tasks:
         answer = ask(["schtasks", verb, "/TN", _title(name), *words], timeout=_SHORT)
         if answer.status:
             raise LabUtilsError(f"schtasks {verb}: {answer.complaint} ({_RIGHTS})")
+
+
+def _require_port(service: Service) -> None:
+    if service.config is None:
+        return
+    if read_section(str(service.config), "Overall", ServerSettings).get("port") == 0:
+        raise ConfigError(
+            f"{service.config}: port = 0 means another one each time, at which nobody finds the"
+            " daemon of a task: name one"
+        )
 
 
 def _title(name: str) -> str:

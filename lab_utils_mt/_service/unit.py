@@ -12,15 +12,13 @@ import sys
 from pathlib import Path
 
 from .._config import read_section
-from .._settings import ServerSettings
+from .._settings import AFTER_STOP_TIMEOUT, ServerSettings
 from ..exceptions import ConfigError
 from .description import Service
 
 MARK = "# Written by lab_utils_mt"
 """How a line of every unit file begins that is ours."""
 
-# s; after stop_timeout: cut threads, close the database, deliver the last log records.
-_AFTER_STOP_TIMEOUT = 25
 _UNSAFE_IN_PROGRAM = set("\"'\\")  # systemd takes no program whose path has one of these
 
 _HEAD = string.Template("""\
@@ -39,9 +37,9 @@ After=network-online.target
 """
 
 _LIMIT = """\
-# Five failed starts in ten minutes are enough; then it waits for "service start".
-StartLimitIntervalSec=600
-StartLimitBurst=5
+# It is tried again without end: what it needs, such as a database, may come back in an hour, when
+# nobody is there.
+StartLimitIntervalSec=0
 
 [Service]
 """
@@ -65,12 +63,13 @@ SyslogIdentifier=$name
 
 # After a fault, a kill or a missed sign of life; not after "service stop" or the command quit.
 Restart=on-failure
-RestartSec=5
+RestartSec=10
 # Status 2: the words of ExecStart make no sense. That would not get better.
 RestartPreventExitStatus=2
 
 # SIGTERM goes to the daemon alone: it stops in order, what it has started too. Running commands
-# get its stop_timeout ($stop_timeout s), the rest of the stop $rest s; then all of it is killed.
+# get its stop_timeout ($stop_timeout s), the rest of the stop $rest s; then all of it is killed. If
+# its stop_timeout is longer meanwhile, the daemon asks for that.
 KillMode=mixed
 TimeoutStopSec=$stop
 """)
@@ -141,8 +140,8 @@ def unit_text(service: Service) -> str:
         command=_command(service),
         name=service.name,
         stop_timeout=f"{stop_timeout:g}",
-        rest=_AFTER_STOP_TIMEOUT,
-        stop=math.ceil(stop_timeout) + _AFTER_STOP_TIMEOUT,
+        rest=AFTER_STOP_TIMEOUT,
+        stop=math.ceil(stop_timeout) + AFTER_STOP_TIMEOUT,
     )
     return "".join(
         [
@@ -171,6 +170,14 @@ def stop_timeout_of(service: Service) -> float:
     return float(values.get("stop_timeout", default))
 
 
+def stop_timeout_if_known(service: Service) -> float:
+    """Return the same; the default if the settings cannot be read any more."""
+    try:
+        return stop_timeout_of(service)
+    except ConfigError:
+        return ServerSettings.stop_timeout
+
+
 def _head(service: Service) -> str:
     return _HEAD.substitute(
         name=service.name,
@@ -181,7 +188,7 @@ def _head(service: Service) -> str:
 
 
 def _of_system(service: Service) -> str:
-    return _OF_SYSTEM.substitute(user=_owner(service.folder), name=service.name)
+    return _OF_SYSTEM.substitute(user=_plain(_owner(service.folder)), name=service.name)
 
 
 def _hardening_of_system(service: Service) -> str:

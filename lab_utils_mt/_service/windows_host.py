@@ -21,13 +21,13 @@ from typing import Any, Protocol
 
 import pywintypes
 import servicemanager
+import win32api  # type: ignore[import-untyped]
 import win32service
 import win32serviceutil
 
 from ..exceptions import LabUtilsError
 from . import last_words, windows_keys
 from .description import Service
-from .unit import stop_timeout_of
 
 assert sys.platform == "win32", "only Windows has these services"
 
@@ -41,12 +41,14 @@ _SPECIFIC = 1066  # the exit code of Windows that says: look at the service's ow
 _NOT_A_SERVICE = 1063
 _BEFORE_SHUTDOWN = 0x100  # SERVICE_ACCEPT_PRESHUTDOWN; a mere shutdown leaves 5 s for all services
 _CONTROL_BEFORE_SHUTDOWN = 0xF
+_OF_USERS = (5, 6)  # CTRL_LOGOFF_EVENT, CTRL_SHUTDOWN_EVENT
 
 
 class Daemon(Protocol):
     """What a service has to know of the daemon in it."""
 
     address: str | None
+    stop_timeout: float
 
     def signal_handler(self, signum: int, frame: None, /) -> None:
         """Let it stop; takes no lock, and may be called in any thread."""
@@ -94,6 +96,7 @@ def host(name: str, serve: Callable[[Service], int]) -> int:
         LabUtilsError: There is no such service, or it is not Windows that wants it to run.
     """
     stage = Stage(windows_keys.stored(name))
+    win32api.SetConsoleCtrlHandler(is_of_users, True)
     threading.Thread(target=_dispatch, args=(stage,), name="dispatcher", daemon=True).start()
     if not stage.called.wait(_AWAITED) or stage.fault:
         raise LabUtilsError(stage.fault or f"Windows did not start the service {name}")
@@ -109,11 +112,20 @@ def host(name: str, serve: Callable[[Service], int]) -> int:
     return stage.status
 
 
+def is_of_users(event: int) -> bool:
+    """Tell whether an event of consoles is none of a service's business.
+
+    Services hear of each user who logs off, and the C runtime makes Ctrl-Break of that. Of a
+    shutdown, Windows tells a service in another way.
+    """
+    return event in _OF_USERS
+
+
 def _dispatch(stage: Stage) -> None:
     name = stage.service.name
     hosted = type("HostedService", (LabService,), {"_svc_name_": name, "stage": stage})
     try:
-        servicemanager.Initialize(name, servicemanager.__file__)
+        servicemanager.Initialize(windows_keys.event_source(name), servicemanager.__file__)
         servicemanager.PrepareToHostSingle(hosted)
         servicemanager.StartServiceCtrlDispatcher()
     except pywintypes.error as error:
@@ -135,6 +147,7 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
 
     def __init__(self, arguments: Any) -> None:
         super().__init__(arguments)
+        servicemanager.SetEventSourceName(windows_keys.event_source(self.stage.service.name))
         self._stop_wanted = threading.Event()
 
     def GetAcceptedControls(self) -> int:  # noqa: N802  (pywin32's names, here and below)
@@ -168,8 +181,9 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
             self._tell_end()
         finally:
             self.stage.told.set()
-        # Who returns here lets pywin32 tell Windows that all went well. The process ends meanwhile.
+        # The process ends meanwhile; unless a thread of the lab's keeps it, and what it holds open.
         time.sleep(_LAST)
+        os._exit(self.stage.status)
 
     def _watch_start(self) -> None:
         """Wait until the daemon listens, or has ended."""
@@ -191,10 +205,10 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
                 self._see_it_stop()
 
     def _see_it_stop(self) -> None:
-        daemon = self.stage.daemon()
+        daemon, deadline = self.stage.daemon(), time.monotonic() + _REST
         if daemon is not None:
             daemon.signal_handler(signal.SIGTERM, None)
-        deadline = time.monotonic() + stop_timeout_of(self.stage.service) + _REST
+            deadline += daemon.stop_timeout
         while not self.stage.ended.wait(_TELL):
             self._tell_going_on(win32service.SERVICE_STOP_PENDING)
             if time.monotonic() >= deadline:
@@ -211,13 +225,16 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
 
     def _tell_end(self) -> None:
         status = self.stage.status
-        name = self.stage.service.name
         if status == 0:
             _log("stopped in order")
+        else:
+            words = last_words.read(self.stage.service.name, system=True)
+            reason = words.splitlines()[0] if words else f"it ended with status {status}"
+            _log(f"failed: {reason}", failed=True)
+        if status == 0 or self._stop_wanted.is_set():
+            # Told of a fault, Windows would start again what it was told to stop.
             self.ReportServiceStatus(win32service.SERVICE_STOPPED)
             return
-        words = last_words.read(name, system=True) or f"it ended with status {status}"
-        _log(f"failed: {words.splitlines()[0]}", failed=True)
         self.ReportServiceStatus(
             win32service.SERVICE_STOPPED, win32ExitCode=_SPECIFIC, svcExitCode=status
         )

@@ -81,6 +81,11 @@ def program() -> str:
     return str(getattr(sys, "_base_executable", sys.executable))
 
 
+def event_source(name: str) -> str:
+    """Return under which name the event log has a service; no other program's is like it."""
+    return f"lab_utils_mt.{name}"
+
+
 def unknown(name: str) -> str:
     """Say why there is nothing of ours under a name."""
     try:

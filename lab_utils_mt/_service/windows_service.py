@@ -25,6 +25,7 @@ from ..exceptions import LabUtilsError
 from . import last_words, windows_keys
 from .description import Service
 from .log_tail import log_tail
+from .programs import ask
 from .supervision import State
 from .unit import stop_timeout_of
 
@@ -32,20 +33,31 @@ assert sys.platform == "win32", "only Windows has these services"
 
 _START = 120.0  # s; for Python to start, and a database to answer
 _REST = 45.0  # s; more than the service itself takes for its stop, after stop_timeout
+_SILENCE = 30.0  # s; a service that stops gives a sign of life each second
 _LOOK = 0.2  # s
 _RESTARTS = (5_000, 30_000, 60_000)  # ms after the first, the second and every later fault
 _FORGIVEN = 24 * 3600  # s without a fault, after which the next one is the first again
 _EVENTS = 50
 
+_BEFORE_SHUTDOWN = win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO
+_NO_FILE = 2
 _ACCESS_DENIED = 5
 _INVALID_LEVEL = 124  # Wine does not know all that can be set
+_SILENT = 1053
 _RUNS_ALREADY = 1056
 _UNKNOWN = 1060
 _BUSY = 1061
 _NOT_ACTIVE = 1062
 _MARKED = 1072
 _EXISTS = 1073
+_WELL = (0, 1077)  # 1077: not started since the computer was
+_CHANGED = (
+    "its Python does not come up: if it was moved or changed, remove the service, and install it"
+    " again"
+)
 _ADVICE = {
+    _NO_FILE: _CHANGED,
+    _SILENT: _CHANGED,
     _ACCESS_DENIED: "this needs the rights of an administrator: open the terminal with 'Run as"
     " administrator'",
     _BUSY: "it is just starting or stopping: wait a moment, and say it again",
@@ -72,6 +84,7 @@ class NativeServices:
             LabUtilsError: There is one of that name, or the user may not.
         """
         name = service.name
+        _require_found()
         access = win32service.SC_MANAGER_CREATE_SERVICE | win32service.SC_MANAGER_CONNECT
         with (
             _explained(name),
@@ -79,9 +92,10 @@ class NativeServices:
             _closing(_create(manager, service)) as handle,
             _or_not_at_all(handle),
         ):
-            _configure(handle)
+            _configure(handle, service)
             windows_keys.store(service)
-            win32evtlogutil.AddSourceToRegistry(name, servicemanager.__file__, "Application")
+            source = windows_keys.event_source(name)
+            win32evtlogutil.AddSourceToRegistry(source, servicemanager.__file__, "Application")
         advice = "or give it another account in services.msc, 'Log On'"
         return [
             f"installed the service {name}; it starts with the computer, soon after Windows",
@@ -117,9 +131,9 @@ class NativeServices:
         Raises:
             LabUtilsError: It did not stop, or the user may not.
         """
-        limit = stop_timeout_of(windows_keys.stored(name)) + _REST
+        windows_keys.stored(name)
         with _opened(name, win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS) as handle:
-            _stop(name, handle, limit)
+            _stop(name, handle)
         return [f"{name} is stopped"]
 
     def status(self, name: str) -> State:
@@ -141,14 +155,14 @@ class NativeServices:
         Raises:
             LabUtilsError: There is none of that name, it is not ours, or the user may not.
         """
-        limit = stop_timeout_of(windows_keys.stored(name)) + _REST
+        windows_keys.stored(name)
         access = win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS | 0x10000  # DELETE
         with _opened(name, access) as handle:
-            _stop(name, handle, limit)
+            _stop(name, handle)
             with _explained(name):
                 win32service.DeleteService(handle)
         with contextlib.suppress(pywintypes.error):
-            win32evtlogutil.RemoveSourceFromRegistry(name)
+            win32evtlogutil.RemoveSourceFromRegistry(windows_keys.event_source(name))
         last_words.forget(name, system=True)
         return [f"removed the service {name}"]
 
@@ -163,6 +177,17 @@ class NativeServices:
 
 
 # --- install -------------------------------------------------------------------------------
+
+
+def _require_found() -> None:
+    """Make sure that the account of services finds this package, too: it leaves no word if not."""
+    # -I: without PYTHONPATH and the packages of one user, which that account has not.
+    answer = ask([sys.executable, "-I", "-c", f"import {__package__}.windows_host"], timeout=_START)
+    if answer.status:
+        raise LabUtilsError(
+            "services do not find lab_utils_mt, or pywin32, as this user does: install them for all"
+            " users of this computer, or in a virtual environment"
+        )
 
 
 def _create(manager: Any, service: Service) -> Any:
@@ -184,8 +209,8 @@ def _create(manager: Any, service: Service) -> Any:
     )
 
 
-def _configure(handle: Any) -> None:
-    """Say what is to happen at the start of the computer and after a fault."""
+def _configure(handle: Any, service: Service) -> None:
+    """Say what is to happen at the start of the computer, at its end and after a fault."""
     actions = [(win32service.SC_ACTION_RESTART, delay) for delay in _RESTARTS]
     restarts = {"ResetPeriod": _FORGIVEN, "RebootMsg": "", "Command": "", "Actions": actions}
     for level, value in (
@@ -198,6 +223,8 @@ def _configure(handle: Any) -> None:
         (win32service.SERVICE_CONFIG_FAILURE_ACTIONS_FLAG, True),
         # After what it may need: the network, a database.
         (win32service.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, True),
+        # For so long, in ms, the computer waits before it shuts down; by itself, for 10 s.
+        (_BEFORE_SHUTDOWN, int((stop_timeout_of(service) + _REST) * 1000)),
     ):
         with _passing(_INVALID_LEVEL):
             win32service.ChangeServiceConfig2(handle, level, value)
@@ -271,25 +298,35 @@ def _wait(handle: Any, state: int, limit: float) -> dict[str, int]:
     return found
 
 
-def _stop(name: str, handle: Any, limit: float) -> None:
+def _stop(name: str, handle: Any) -> None:
     with _explained(name), _passing(_NOT_ACTIVE):
         win32service.ControlService(handle, win32service.SERVICE_CONTROL_STOP)
-    deadline = time.monotonic() + limit
-    found = _wait(handle, win32service.SERVICE_RUNNING, limit)
-    if found["CurrentState"] == win32service.SERVICE_STOP_PENDING:
-        found = _wait(handle, win32service.SERVICE_STOP_PENDING, deadline - time.monotonic())
+    found = _wait_for_stop(handle)
     if found["CurrentState"] != win32service.SERVICE_STOPPED:
         raise LabUtilsError(
-            f"{name} did not stop in {limit:g} s: end process {found['ProcessId']} in the Task"
-            " Manager"
+            f"{name} does not stop, and has given no sign of life for {_SILENCE:g} s: end process"
+            f" {found['ProcessId']} in the Task Manager"
         )
+
+
+def _wait_for_stop(handle: Any) -> dict[str, int]:
+    """Wait until a service has stopped, or gives no signs of life; return how it is."""
+    last, deadline = (0, 0), 0.0
+    while True:
+        found: dict[str, int] = win32service.QueryServiceStatusEx(handle)
+        sign = (found["CurrentState"], found["CheckPoint"])
+        if sign != last:
+            last, deadline = sign, time.monotonic() + _SILENCE
+        if sign[0] == win32service.SERVICE_STOPPED or time.monotonic() >= deadline:
+            return found
+        time.sleep(_LOOK)
 
 
 def _how(found: dict[str, int]) -> str:
     state = _STATES.get(found["CurrentState"], f"state {found['CurrentState']}")
-    if found["CurrentState"] == win32service.SERVICE_STOPPED and found["Win32ExitCode"]:
-        code = found["ServiceSpecificExitCode"] or found["Win32ExitCode"]
-        return f"{state}, with status {code}"
+    status = found["ServiceSpecificExitCode"] or found["Win32ExitCode"]
+    if found["CurrentState"] == win32service.SERVICE_STOPPED and status not in _WELL:
+        return f"{state}, with status {status}"
     return state
 
 
@@ -297,6 +334,7 @@ def _events(name: str) -> list[str]:
     """Return the newest entries of the event log about a service, the oldest of them first."""
     flags = win32evtlog.EVENTLOG_BACKWARDS_READ | win32evtlog.EVENTLOG_SEQUENTIAL_READ
     found: list[str] = []
+    source = windows_keys.event_source(name)
     with contextlib.suppress(pywintypes.error):
         log = win32evtlog.OpenEventLog(None, "Application")
         try:
@@ -304,7 +342,7 @@ def _events(name: str) -> list[str]:
                 found += [
                     f"{record.TimeGenerated}: {' '.join(record.StringInserts or ())}"
                     for record in records
-                    if record.SourceName == name
+                    if record.SourceName == source
                 ]
         finally:
             win32evtlog.CloseEventLog(log)

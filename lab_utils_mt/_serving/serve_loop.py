@@ -50,8 +50,8 @@ class Supervisor(Protocol):
     def beat(self) -> None:
         """Hear that the loop still turns."""
 
-    def stopping(self) -> None:
-        """Hear that the server begins to stop."""
+    def stopping(self, limit: float) -> None:
+        """Hear that the server begins to stop, and how many seconds its commands get for that."""
 
 
 class Rhythm:

@@ -135,7 +135,7 @@ class ThreadedServer(ListeningServer):
                 self._receive_clients(stack)
                 if supervisor:
                     supervisor.ready(f"{type(self).__name__} listens on {self.address}")
-                    stack.callback(supervisor.stopping)
+                    stack.callback(lambda: supervisor.stopping(self.stop_timeout))
                 interval = poll_interval or self.socket_timeout
                 loop.run(interval, self.service_actions, supervisor)
 

@@ -46,6 +46,14 @@ def run():
     running.write_text(str(process.pid), encoding="utf-8")
 
 
+def runs():
+    try:
+        os.kill(int(running.read_text(encoding="utf-8")), 0)
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return True
+
+
 def end():
     try:
         os.kill(int(running.read_text(encoding="utf-8")), signal.SIGKILL)
@@ -63,6 +71,9 @@ elif verb == "/End":
     end()
 elif verb == "/Delete":
     task.unlink()
+elif "/V" in sys.argv:
+    result = 267009 if runs() else 0
+    sys.stdout.write(f'"LAB","{title}","N/A","Bereit","Interaktiv","01.01.2026","{result}","me"\n')
 elif "/XML" in sys.argv:
     sys.stdout.write(task.read_text(encoding="utf-8"))
 else:

@@ -20,6 +20,33 @@ class Oven(Server):
 '''
 
 
+BAKERY = '''
+import ctypes
+import time
+from pathlib import Path
+from lab_utils_mt.commands import command
+from lab_utils_mt.socket_comm import Server
+
+
+class Oven(Server):
+    """An oven."""
+
+    @command
+    def bake(self, seconds: float) -> str:
+        """Bake."""
+        Path("begun").touch()
+        time.sleep(seconds)
+        Path("baked").touch()
+        return "done"
+
+    @command
+    def burn(self, seconds: int) -> None:
+        """Keep all of Python from running, as a bad driver does."""
+        Path("begun").touch()
+        ctypes.PyDLL(None).sleep(seconds)
+'''
+
+
 def a_service(place: Path, **changes: Any) -> Service:
     """Return a service in a folder."""
     parts: dict[str, Any] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 _PROGRAM = """#!{python}
-import json, os, sys
+import json, os, sys, time
 place = {place!r}
 words = sys.argv[1:]
 with open(os.path.join(place, "calls"), "a", encoding="utf-8") as file:
@@ -18,7 +18,8 @@ with open(os.path.join(place, "calls"), "a", encoding="utf-8") as file:
 with open(os.path.join(place, "answers"), encoding="utf-8") as file:
     answers = json.load(file)
 verb = next((word for word in words if word in answers), "")
-output, errors, status = answers.get(verb, ("", "", 0))
+output, errors, status, hang = answers.get(verb, ("", "", 0, False))
+time.sleep(600 if hang else 0)
 sys.stdout.write(output)
 sys.stderr.write(errors)
 sys.exit(status)
@@ -30,7 +31,7 @@ class StandIns:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
-        self._answers: dict[str, tuple[str, str, int]] = {}
+        self._answers: dict[str, tuple[str, str, int, bool]] = {}
         self.answer("")
         monkeypatch.setenv("PATH", str(folder) + os.pathsep + os.environ.get("PATH", ""))
 
@@ -41,9 +42,11 @@ class StandIns:
         path.write_text(text, encoding="utf-8")
         path.chmod(0o755)
 
-    def answer(self, verb: str, output: str = "", errors: str = "", status: int = 0) -> None:
-        """Let a call with this word in it be answered so."""
-        self._answers[verb] = (output, errors, status)
+    def answer(
+        self, verb: str, output: str = "", errors: str = "", status: int = 0, *, hang: bool = False
+    ) -> None:
+        """Let a call with this word in it be answered so, or not at all."""
+        self._answers[verb] = (output, errors, status, hang)
         (self._folder / "answers").write_text(json.dumps(self._answers), encoding="utf-8")
 
     def calls(self) -> list[list[str]]:

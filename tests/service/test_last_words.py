@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import uuid
@@ -95,3 +96,20 @@ def test_a_name_that_leads_elsewhere() -> None:
     """It is refused."""
     with pytest.raises(ConfigError):
         last_words.place("../../x")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no FIFOs in folders")
+def test_what_is_no_file_of_ours_is_not_read(name: str, tmp_path: Path) -> None:
+    """Root reads what a service's user left: no link to a secret, no pipe without a writer."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    path = last_words.place(name)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(secret)
+    assert last_words.read(name) is None
+    path.unlink()
+    os.mkfifo(path)
+    assert last_words.read(name) is None
+    last_words.write(name, "no magnet")
+    assert str(last_words.read(name)).endswith(": no magnet")
+    assert secret.read_text() == "secret"

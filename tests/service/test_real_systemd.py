@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from daemons import wait_until
-from services import project, run
+from services import BAKERY, project, run
 from test_unit import ODD_NAMES
 from user_manager import TIMEOUT, user_manager, why_not
 
@@ -38,6 +39,16 @@ def show(*names: str) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines())
     return [found[name] for name in names]
+
+
+def beside(place: Path, settings: str) -> None:
+    """Write other settings into a file beside the unit, and let systemd read it."""
+    (unit,) = (place / "config" / "systemd" / "user").glob("*.service")
+    folder = unit.with_name("oven.service.d")
+    folder.mkdir()
+    (folder / "other.conf").write_text(f"[Service]\n{settings}", encoding="utf-8")
+    words = ["systemctl", "--user", "daemon-reload"]
+    subprocess.run(words, timeout=TIMEOUT, check=True, capture_output=True)
 
 
 def test_a_service_from_its_installation_to_its_removal(
@@ -68,7 +79,7 @@ def test_a_service_from_its_installation_to_its_removal(
 def test_a_killed_daemon_is_started_again(
     systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After five seconds."""
+    """After ten seconds."""
     folder = project(tmp_path / "lab")
     run(capsys, *INSTALL, "--folder", str(folder))
     assert run(capsys, "start", "oven")[0] == 0
@@ -101,6 +112,43 @@ def test_a_daemon_that_dies_at_its_start_leaves_its_reason(
     assert last_words.read("oven") is None
 
 
+def test_a_stop_by_force_is_told(
+    systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here after a second, by a file beside the unit: the daemon cannot ask for more."""
+    folder = project(tmp_path / "lab")
+    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
+    run(capsys, *INSTALL, "--folder", str(folder))
+    beside(tmp_path, "TimeoutStopSec=1\n")
+    assert run(capsys, "start", "oven")[0] == 0
+    port = int(run(capsys, "status", "oven")[1].splitlines()[1].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        sock.sendall(b"burn 60\n")
+        wait_until((folder / "begun").exists, "the command")
+        said = "oven is stopped, but did not stop in order: timeout\n"
+        assert run(capsys, "stop", "oven") == (0, said, "")
+    assert run(capsys, "stop", "oven") == (0, "oven is stopped\n", "")
+    assert run(capsys, "remove", "oven")[0] == 0
+
+
+def test_a_daemon_gets_the_time_that_it_asks_for(
+    systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its stop_timeout may be longer than when the unit was written."""
+    folder = project(tmp_path / "lab", "host = 127.0.0.1\nport = 0\nstop_timeout = 60\n")
+    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
+    run(capsys, *INSTALL, "--folder", str(folder))
+    beside(tmp_path, "TimeoutStopSec=1\n")
+    assert run(capsys, "start", "oven")[0] == 0
+    port = int(run(capsys, "status", "oven")[1].splitlines()[1].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        sock.sendall(b"bake 4\n")
+        wait_until((folder / "begun").exists, "the command")
+        assert run(capsys, "stop", "oven") == (0, "oven is stopped\n", "")
+    assert (folder / "baked").exists()
+    assert run(capsys, "remove", "oven")[0] == 0
+
+
 @pytest.mark.parametrize("name", ODD_NAMES)
 def test_paths_arrive_as_they_are(
     systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
@@ -125,12 +173,7 @@ def test_a_daemon_without_a_sign_of_life_is_replaced(
     """Here after a second, by a file beside the unit, as one changes it for good."""
     folder = project(tmp_path / "lab")
     run(capsys, *INSTALL, "--folder", str(folder))
-    (unit,) = (tmp_path / "config" / "systemd" / "user").glob("*.service")
-    beside = unit.with_name("oven.service.d")
-    beside.mkdir()
-    (beside / "short.conf").write_text("[Service]\nWatchdogSec=1\nRestartSec=0\n")
-    words = ["systemctl", "--user", "daemon-reload"]
-    subprocess.run(words, timeout=TIMEOUT, check=True, capture_output=True)
+    beside(tmp_path, "WatchdogSec=1\nRestartSec=0\n")
     assert run(capsys, "start", "oven")[0] == 0
     first = int(show("MainPID")[0])
     os.kill(first, signal.SIGSTOP)

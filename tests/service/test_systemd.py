@@ -5,25 +5,33 @@ The programs are stand-ins; a real systemd is in test_real_systemd.py.
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from services import a_service, project
+from daemons import wait_until
+from services import a_service, project, run
 from stand_in import StandIns
 
+import lab_utils_mt
 from lab_utils_mt._service import last_words
 from lab_utils_mt._service.systemd import Systemd
 from lab_utils_mt._service.unit import unit_text
 from lab_utils_mt.exceptions import LabUtilsError
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd: this is Linux's")
+CHECKOUT = str(Path(lab_utils_mt.__file__).parents[1])
+TIMEOUT = 60.0  # seconds; only a hang lasts longer
 NOT_FOUND = "LoadState=not-found\nActiveState=inactive\n"
 RUNS = (
     "LoadState=loaded\nActiveState=active\nSubState=running\nResult=success\nMainPID=4711\n"
     "NRestarts=2\nStatusText=Oven listens on localhost:1507\nUnitFileState=enabled\n"
     "StateChangeTimestamp=Mon 2026-11-23 05:00:00 UTC\n"
 )
+BY = "scope bus via local transport"  # in the words of systemd 257
 FAILED = (
     "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nMainPID=0\n"
     "NRestarts=5\nStatusText=\nUnitFileState=disabled\nStateChangeTimestamp=\n"
@@ -196,12 +204,29 @@ def test_logs_come_from_the_journal(installed: Systemd, programs: StandIns) -> N
     programs.answer("--lines", "first\nsecond\n", "Hint: ... in the 'systemd-journal' group ...\n")
     lines = installed.logs("oven")
     assert lines[:2] == ["first", "second"]
-    assert "sudo lab-utils-mt service logs oven" in lines[2]
+    assert lines[2].endswith(": say 'sudo journalctl _SYSTEMD_USER_UNIT=oven.service'")
     (call,) = [call for call in programs.calls() if call[0] == "journalctl"]
     assert call[1:3] == ["--user-unit", "oven.service"]
+
+
+def test_without_a_journal_the_last_words_are_told_all_the_same(
+    installed: Systemd,
+    programs: StandIns,
+    units: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """There they are wanted most."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(units.parents[1]))
+    last_words.write("oven", "no magnet")
     programs.answer("--lines", "", "No journal files were found.\n", 1)
-    with pytest.raises(LabUtilsError, match="journalctl: No journal files were found"):
-        installed.logs("oven")
+    status, output, errors = run(capsys, "logs", "oven")
+    assert (status, errors) == (0, "")
+    assert output.startswith("journalctl: No journal files were found.\nit ended: ")
+    assert output.endswith(": no magnet\n")
+    (Path(units.parents[2], "programs") / "journalctl").unlink()
+    monkeypatch.setenv("PATH", str(units.parents[2] / "programs"))
+    assert installed.logs("oven") == ["this computer has no journalctl"]
 
 
 @pytest.mark.parametrize(
@@ -212,10 +237,11 @@ def test_logs_come_from_the_journal(installed: Systemd, programs: StandIns) -> N
         (True, "Failed: Interactive authentication required.", "the rights of root: .* with sudo"),
         (True, "Failed to reload daemon: Access denied", "the rights of root"),
         (False, "Failed to connect to bus: No medium found", "systemd (does not run|knows no)"),
-        (False, "something new\nand more", "systemctl (show|daemon-reload): something new$"),
+        (False, f"Failed to connect to user {BY}: $DBUS_", "systemd (does not run|knows no)"),
+        (False, "something new\nand more", r"systemctl [a-z-]+: something new$"),
     ],
 )
-@pytest.mark.parametrize("verb", ["show", "daemon-reload"])
+@pytest.mark.parametrize("verb", ["show", "daemon-reload", "enable"])
 def test_what_systemd_refuses_is_one_line_and_leaves_nothing(
     programs: StandIns,
     units: Path,
@@ -251,3 +277,90 @@ def test_a_folder_that_cannot_be_written_is_one_line(
     units.write_text("", encoding="utf-8")
     with pytest.raises(LabUtilsError, match=r"cannot write .*oven\.service: "):
         Systemd(system=False, folder=units).install(a_service(project(tmp_path / "lab")))
+
+
+def test_an_installation_that_fails_late_is_taken_back_from_systemd_too(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """It would go on knowing a unit without a file, and a link to it."""
+    programs.answer("enable", errors="something new\n", status=1)
+    with pytest.raises(LabUtilsError, match="systemctl enable: something new"):
+        Systemd(system=False, folder=units).install(a_service(project(tmp_path / "lab")))
+    told = [call for call in systemctl(programs) if call[0] != "show"]
+    assert told == [
+        ["daemon-reload"],
+        ["enable", "oven.service"],
+        ["disable", "oven.service"],
+        ["daemon-reload"],
+    ]
+
+
+def test_ctrl_c_during_the_installation_leaves_no_unit(
+    programs: StandIns, units: Path, tmp_path: Path
+) -> None:
+    """While systemd does not answer, for example."""
+    folder = project(tmp_path / "lab")
+    programs.answer("enable", hang=True)
+    code = "from lab_utils_mt.__main__ import main; raise SystemExit(main())"
+    words = ["service", "install", "oven", "oven:Oven", "--folder", str(folder)]
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        env={**os.environ, "XDG_CONFIG_HOME": str(units.parents[1]), "PYTHONPATH": CHECKOUT},
+        stderr=subprocess.DEVNULL,
+    ) as process:
+        try:
+            wait_until(lambda: ["enable", "oven.service"] in systemctl(programs), "the call")
+            assert (units / "oven.service").exists()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(TIMEOUT) == 130
+        finally:
+            process.kill()
+    assert not list(units.iterdir())
+
+
+def test_half_a_unit_is_not_left(programs: StandIns, units: Path, tmp_path: Path) -> None:
+    """When the disk is full; here, when no file may be as long."""
+    if sys.platform == "win32":  # for mypy
+        return
+    import resource
+
+    service = a_service(project(tmp_path / "lab"))
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1500, old[1]))
+    try:
+        with pytest.raises(LabUtilsError, match=r"cannot write .*oven\.service: File too large"):
+            Systemd(system=False, folder=units).install(service)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+    assert not list(units.iterdir())
+
+
+def test_a_daemon_that_came_up_and_did_not_stay_is_no_success(
+    installed: Systemd, programs: StandIns
+) -> None:
+    """systemctl says nothing about it."""
+    programs.answer("show", FAILED)
+    with pytest.raises(LabUtilsError, match=r"it came up, and did not stay: oven: failed \("):
+        installed.start("oven")
+
+
+def test_a_user_without_a_name_can_install(
+    programs: StandIns, units: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A number is all that some containers have; loginctl is told that."""
+    if sys.platform == "win32":  # for mypy
+        return
+    if os.geteuid() != 0:
+        pytest.skip("only root may do that")
+    for variable in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(variable, raising=False)
+    (units.parent).mkdir(parents=True)
+    systemd, service = Systemd(system=False, folder=units), a_service(project(tmp_path / "lab"))
+    nobody = 54321
+    before = os.getresuid()
+    os.setresuid(nobody, -1, -1)
+    try:
+        lines = systemd.install(service)
+    finally:
+        os.setresuid(*before)
+    assert lines[1].endswith(f"sudo loginctl enable-linger {nobody}")

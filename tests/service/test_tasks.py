@@ -15,7 +15,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from services import a_service, project
+from daemons import TIMEOUT, wait_until
+from services import BAKERY, a_service, project
 
 import lab_utils_mt
 from lab_utils_mt._cli.telephone import answers, ask_to_quit
@@ -64,7 +65,7 @@ def test_a_tasks_of_the_system_starts_with_the_computer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["plain", "two words", "a & b <c>", 'O\'Brien "x"', "Kälte-Ω", "%x%"]
+    "name", ["plain", "two words", "a & b <c>", 'O\'Brien "x"', "Kälte-Ω", "100%", "$x"]
 )
 def test_a_task_gives_back_what_it_was_told(tmp_path: Path, name: str) -> None:
     """Also as schtasks writes it, with another line about its encoding."""
@@ -90,6 +91,16 @@ def test_what_no_task_can_hold_is_refused(tmp_path: Path) -> None:
     """XML has no control characters."""
     with pytest.raises(ConfigError, match="cannot be written in a task: rename it"):
         task_text(a_service(tmp_path, folder=tmp_path / "a\x01b"), "me")
+
+
+@pytest.mark.parametrize("name", ["a%TEMP%b", "$(Arg0)"])
+@pytest.mark.parametrize("part", ["folder", "config", "python"])
+def test_what_the_task_scheduler_would_replace_is_refused(
+    tmp_path: Path, name: str, part: str
+) -> None:
+    """It has no way to write such a name."""
+    with pytest.raises(ConfigError, match=r"which has another meaning for %\.\.\.% and"):
+        task_text(a_service(tmp_path, **{part: tmp_path / name / "x"}), "me")
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="only Windows has these tasks")
@@ -219,3 +230,61 @@ def test_logs_are_the_end_of_the_newest_file(tasks: Tasks, tmp_path: Path) -> No
     assert tasks.logs("oven") == [
         "it logs to no file: let [FileLogger] of its --logging file be active"
     ]
+
+
+@not_there
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+def test_a_stop_waits_for_running_commands(tasks: Tasks, tmp_path: Path, verb: str) -> None:
+    """The daemon answers no more meanwhile, but it has not ended: no force is used."""
+    folder = project(tmp_path / "lab", settings())
+    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
+    service = a_service(folder, config=folder / "server.ini")
+    tasks.install(service)
+    tasks.start("oven")
+    port = int((folder / "server.ini").read_text(encoding="utf-8").split()[-1])
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        sock.sendall(b"bake 2\n")
+        wait_until((folder / "begun").exists, "the command")
+        getattr(tasks, verb)("oven")
+        assert (folder / "baked").exists()
+    if verb == "stop":
+        tasks.remove("oven")
+
+
+@not_there
+def test_a_daemon_that_does_not_stop_is_ended(tasks: Tasks, tmp_path: Path) -> None:
+    """It is asked, and when it does not answer any more, its task is ended; both is told."""
+    folder = project(tmp_path / "lab", settings())
+    tasks.install(a_service(folder, config=folder / "server.ini"))
+    tasks.start("oven")
+    (folder / "server.ini").unlink()  # so nobody knows any more where it answers
+    (line,) = tasks.stop("oven")
+    assert line == "oven was ended by force, for its daemon did not stop by itself"
+    assert tasks.remove("oven") == ["removed the task \\lab_utils_mt\\oven"]
+
+
+@not_there
+def test_a_task_of_the_system_is_known_as_such(tasks: Tasks, tmp_path: Path) -> None:
+    """Also if --system is not said again: its last words lie elsewhere."""
+    tasks.install(a_service(project(tmp_path / "lab", settings()), system=True))
+    assert not tasks.system
+    tasks.status("oven")
+    assert tasks.system
+
+
+@not_there
+def test_a_copied_task_is_refused(tasks: Tasks, tmp_path: Path) -> None:
+    """What is asked of it would be done to the other one."""
+    tasks.install(a_service(project(tmp_path / "lab", settings())))
+    (original,) = tmp_path.glob("*oven.xml")
+    original.with_name(original.name.replace("oven", "copy")).write_bytes(original.read_bytes())
+    with pytest.raises(LabUtilsError, match=r"copy is a copy of oven: delete it in Windows' Task"):
+        tasks.stop("copy")
+
+
+@not_there
+def test_a_task_needs_a_port_that_is_known(tasks: Tasks, tmp_path: Path) -> None:
+    """It would never be found to run."""
+    folder = project(tmp_path / "lab")
+    with pytest.raises(ConfigError, match=r"server\.ini: port = 0 means another one each time"):
+        tasks.install(a_service(folder, config=folder / "server.ini"))

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from services import a_service, project
@@ -49,8 +50,8 @@ def test_a_user_unit_waits_watches_and_starts_again(tmp_path: Path) -> None:
     assert found["NotifyAccess"] == ["main"]
     assert found["WatchdogSec"] == ["30"]
     assert found["Restart"] == ["on-failure"]
-    assert found["RestartSec"] == ["5"]
-    assert found["StartLimitBurst"] == ["5"]
+    assert found["RestartSec"] == ["10"]
+    assert found["StartLimitIntervalSec"] == ["0"]  # never: "enough is enough"
     assert found["KillMode"] == ["mixed"]
     assert found["WantedBy"] == ["default.target"]
     words = ["-m", "lab_utils_mt", "serve", "oven:Oven", "--folder", str(tmp_path)]
@@ -84,6 +85,25 @@ def test_a_system_unit_runs_as_the_owner_of_its_folder(tmp_path: Path) -> None:
     assert found["ProtectSystem"] == ["full"]
     assert found["ReadWritePaths"] == [str(tmp_path)]
     assert found["ExecStart"][0].endswith(" --service oven --system")
+
+
+@pytest.mark.parametrize(("owner", "user"), [("LAB\\jo%h", "LAB\\jo%%h"), (None, "{uid}")])
+def test_an_owner_of_another_kind_is_written_as_systemd_reads_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, owner: str | None, user: str
+) -> None:
+    """Of a domain, with any letters; or only a number, of a network drive."""
+    if sys.platform == "win32":  # for mypy
+        return
+    import pwd
+
+    def entry(uid: int) -> SimpleNamespace:
+        if owner is None:
+            raise KeyError(uid)
+        return SimpleNamespace(pw_name=owner)
+
+    monkeypatch.setattr(pwd, "getpwuid", entry)
+    found = settings(unit_text(a_service(tmp_path, system=True)))
+    assert found["User"] == [user.format(uid=tmp_path.stat().st_uid)]
 
 
 def test_a_user_unit_has_nothing_that_a_user_manager_cannot_do(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_ready_alive_and_stopping_are_told(ear: socket.socket, tmp_path: Path) -
 
 
 def test_a_daemon_that_cannot_start_never_says_ready(ear: socket.socket, tmp_path: Path) -> None:
-    """It ends with status 1: systemd tries again, and then gives up."""
+    """It ends with status 1: systemd tries again."""
     folder = project(tmp_path / "lab", "port = 0\nstop_timeout = -1\n")
     unit = unit_text(a_service(folder)).replace(
         " --service", f" --config {folder / 'server.ini'} --service"

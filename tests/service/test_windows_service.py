@@ -9,23 +9,45 @@ import contextlib
 import socket
 import subprocess
 import sys
+import sysconfig
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from services import project, run
 
+import lab_utils_mt
 from lab_utils_mt._service import last_words
 from lab_utils_mt.socket_comm import Client
 
 if sys.platform == "win32":
+    import ctypes
+    import winreg
+
     win32service = pytest.importorskip("win32service")
+    import win32api
+    import win32con
+    import win32event
+
+    if not ctypes.windll.shell32.IsUserAnAdmin():
+        pytest.skip("only an administrator may install services", allow_module_level=True)
 else:
     pytest.skip("only Windows has these services", allow_module_level=True)
 
 pytestmark = pytest.mark.timeout(240)
 TIMEOUT = 60.0  # seconds; only a hang lasts longer
+PATHS = Path(sysconfig.get_path("purelib"), "lab_utils_mt_of_the_tests.pth")
+SOURCES = r"SYSTEM\CurrentControlSet\Services\EventLog\Application"
+
+
+@pytest.fixture(autouse=True)
+def checkout() -> Iterator[None]:
+    """Let services find this package: they hear nothing of the PYTHONPATH of the tests."""
+    PATHS.write_text(f"{Path(lab_utils_mt.__file__).parents[1]}\n", encoding="utf-8")
+    yield
+    PATHS.unlink(missing_ok=True)
 
 
 @pytest.fixture
@@ -78,8 +100,9 @@ def test_a_service_from_its_installation_to_its_removal(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
 ) -> None:
     """It serves, and stops in order: its PID file goes, and it has no last words."""
+    tmp_path /= "100% Kälte & $x's (Ω)"
     install(capsys, name, tmp_path, port)
-    assert run(capsys, "status", name)[0] == 3
+    assert run(capsys, "status", name) == (3, f"{name}: stopped\nserves oven:Oven\n", "")
     status, output, errors = run(capsys, "start", name)
     assert (status, errors) == (0, "")
     assert output.startswith(f"{name} runs, process ")
@@ -204,3 +227,125 @@ def test_logs_are_told(
     status, output, errors = run(capsys, "logs", name)
     assert (status, errors) == (0, "")
     assert "it logs to no file: let [FileLogger]" in output
+
+
+def test_a_package_that_services_do_not_find_is_told_at_once(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str
+) -> None:
+    """Such as one that only this user has: a service could not even leave a word about it."""
+    PATHS.unlink()
+    code = "import lab_utils_mt"
+    words = [sys.executable, "-I", "-c", code]
+    if subprocess.call(words, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0:
+        pytest.skip("lab_utils_mt is installed for all users here")
+    words = [name, "oven:Oven", "--folder", str(project(tmp_path))]
+    status, output, errors = run(capsys, "install", *words)
+    assert (status, output, len(errors.splitlines())) == (1, "", 1)
+    assert "services do not find lab_utils_mt, or pywin32, as this user does: install" in errors
+    assert f"there is no service {name}" in run(capsys, "status", name)[2]
+
+
+def test_stop_and_remove_need_no_settings(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """Who gives a daemon up may have deleted them already."""
+    install(capsys, name, tmp_path, port)
+    assert run(capsys, "start", name)[0] == 0
+    (tmp_path / "server.ini").unlink()
+    assert run(capsys, "stop", name) == (0, f"{name} is stopped\n", "")
+    assert not (tmp_path / "oven.pid").exists()
+    assert run(capsys, "remove", name) == (0, f"removed the service {name}\n", "")
+
+
+def test_a_fault_at_the_stop_is_told_and_does_not_start_it_again(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """For Windows, it has stopped as it was told to; for a person, it left its reason."""
+    install(capsys, name, tmp_path, port)
+    (tmp_path / "oven.py").write_text(
+        "from lab_utils_mt.socket_comm import Server\n"
+        "class Oven(Server):\n"
+        "    def close(self) -> None:\n"
+        "        super().close()\n"
+        "        raise OSError('the door does not close')\n",
+        encoding="utf-8",
+    )
+    assert run(capsys, "start", name)[0] == 0
+    with opened(name) as handle:
+        assert run(capsys, "stop", name)[0] == 0
+        found = win32service.QueryServiceStatusEx(handle)
+    assert found["Win32ExitCode"] == found["ServiceSpecificExitCode"] == 0
+    status, output, _ = run(capsys, "status", name)
+    assert status == 3
+    assert "the door does not close" in output
+
+
+def test_a_thread_that_goes_on_keeps_no_process(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """Windows ends none that has told that it stopped; it would hold its instruments for ever."""
+    install(capsys, name, tmp_path, port)
+    (tmp_path / "oven.py").write_text(
+        "import threading, time\n"
+        "from lab_utils_mt.socket_comm import Server\n"
+        "class Oven(Server):\n"
+        "    def start_daemon(self) -> None:\n"
+        "        threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "        super().start_daemon()\n",
+        encoding="utf-8",
+    )
+    _, output, _ = run(capsys, "start", name)
+    with contextlib.closing(process_of(int(output.split()[-1]))) as process:
+        assert run(capsys, "stop", name)[0] == 0
+        # Wine itself, unlike Windows, ends it after a minute.
+        assert win32event.WaitForSingleObject(process, 30_000) == win32event.WAIT_OBJECT_0
+
+
+def process_of(number: int) -> Any:
+    """Open a process, to wait for its end."""
+    return win32api.OpenProcess(win32con.SYNCHRONIZE, False, number)
+
+
+def test_the_computer_waits_for_it_before_it_shuts_down(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """For longer than it does by itself: 10 s, or three minutes of older ones."""
+    install(capsys, name, tmp_path, port, "stop_timeout = 300\n")
+    with opened(name) as handle:
+        level = win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO
+        assert win32service.QueryServiceConfig2(handle, level) > 300_000
+
+
+def test_a_python_that_is_gone_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """It could not leave a word itself."""
+    install(capsys, name, tmp_path, port)
+    PATHS.unlink()
+    status, _, errors = run(capsys, "start", name)
+    assert (status, len(errors.splitlines())) == (1, 1)
+    assert "its Python does not come up: if it was moved or changed, remove the service" in errors
+
+
+def test_an_event_source_of_another_program_stays_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """Should it be called like the service."""
+    path = rf"{SOURCES}\{name}"
+    winreg.SetValue(winreg.HKEY_LOCAL_MACHINE, path, winreg.REG_SZ, "another's")
+    try:
+        install(capsys, name, tmp_path, port)
+        winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, rf"{SOURCES}\lab_utils_mt.{name}").Close()
+        assert run(capsys, "remove", name)[0] == 0
+        assert winreg.QueryValue(winreg.HKEY_LOCAL_MACHINE, path) == "another's"
+    finally:
+        winreg.DeleteKey(winreg.HKEY_LOCAL_MACHINE, path)
+    with pytest.raises(FileNotFoundError):
+        winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, rf"{SOURCES}\lab_utils_mt.{name}")
+
+
+def test_a_user_who_logs_off_stops_no_service() -> None:
+    """Windows tells it to services, as an event like Ctrl-Break."""
+    from lab_utils_mt._service.windows_host import is_of_users
+
+    assert [is_of_users(event) for event in range(7)] == [False] * 5 + [True] * 2
