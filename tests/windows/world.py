@@ -50,7 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--timeout", type=float, default=3300.0, metavar="S", help="seconds for a run or the suite")
-    add("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="groups at once")
+    # They wait for Wine's server and for the network more than they compute.
+    workers = 2 * (os.cpu_count() or 1)
+    add("--workers", type=int, default=workers, metavar="N", help="groups at once")
     add("--require", action="store_true", help="fail if there is no Wine")
     add("--send", action="append", default=[], metavar="S:KEYS", help="what the console types when")
     add("command", choices=["install", "suite", "run", "console", "where", "lock"])
