@@ -7,12 +7,14 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from .exceptions import LabUtilsError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+Result = TypeVar("Result")
 
 # s; on Windows whoever reads the file, or a virus scanner, keeps it from being replaced meanwhile
 _PATIENCE = 2.0 if sys.platform == "win32" else 0.0
@@ -30,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield new
         if sys.platform != "win32":
             new.chmod(0o666 & ~_umask())  # mkstemp() lets nobody else read it
-        patiently(lambda: _put(new, path))
+        patiently(lambda: new.replace(path))
     except OSError as error:
         raise LabUtilsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
@@ -38,29 +40,20 @@ def replacing(path: Path) -> Iterator[Path]:
             new.unlink()
 
 
-def patiently(action: Callable[[], None]) -> None:
-    """Replace or remove a file; on Windows again and again while somebody else has it open.
+def patiently(action: Callable[[], Result]) -> Result:
+    """Do something with a file; on Windows again and again while somebody else has it open.
 
     Raises:
         PermissionError: It is not allowed, or still not after two seconds.
     """
     deadline = time.monotonic() + _PATIENCE
-    while not _done(action, last=time.monotonic() >= deadline):
+    while True:
+        try:
+            return action()
+        except PermissionError:  # WinError 5, 32, 33
+            if time.monotonic() >= deadline:
+                raise
         time.sleep(0.02)
-
-
-def _done(action: Callable[[], None], *, last: bool) -> bool:
-    try:
-        action()
-    except PermissionError:  # WinError 5, 32, 33
-        if last:
-            raise
-        return False
-    return True
-
-
-def _put(new: Path, path: Path) -> None:
-    new.replace(path)
 
 
 def require_place(path: Path) -> None:

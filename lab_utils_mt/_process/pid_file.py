@@ -86,7 +86,7 @@ def require_replaceable(path: str) -> None:
     """
     try:
         refuse_unless_ours(path, os.lstat(path))
-        head = _head(path)
+        head = patiently(lambda: _head(path))
     except FileNotFoundError:
         return
     # Other programs write the number alone; after a power failure a file can be empty, or zeros.
