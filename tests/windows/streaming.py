@@ -20,8 +20,8 @@ from pathlib import Path
 from wine import World
 
 _MARK = "LAB_UTILS_MT_WINDOWS_RUN"  # in the environment of all that one program has started
-# Wine starts it for the first program that needs one, and keeps it for all others.
-_DESKTOP = rb"\explorer.exe /desktop"
+# Wine starts it for a program that needs one, and it keeps that program's output open for minutes.
+_DESKTOP = r"\explorer.exe /desktop"
 _GRACE = 5.0  # seconds that its children get after its end
 
 
@@ -94,7 +94,7 @@ def end_marked(mark: str) -> list[str]:
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    return list(found.values())
+    return [words for words in found.values() if not words.endswith(_DESKTOP)]
 
 
 def _marked(mark: str) -> dict[int, str]:
@@ -104,6 +104,5 @@ def _marked(mark: str) -> dict[int, str]:
         with contextlib.suppress(OSError):  # it has ended, or is somebody else's
             if wanted in (folder / "environ").read_bytes() + b"\0":
                 words = (folder / "cmdline").read_bytes().replace(b"\0", b" ").strip()
-                if not words.endswith(_DESKTOP):
-                    found[int(folder.name)] = words.decode("utf-8", "replace")[-120:]
+                found[int(folder.name)] = words.decode("utf-8", "replace")[-120:]
     return found
