@@ -61,14 +61,19 @@ def import_module(target: Target, folder: Path) -> ModuleType:
 def _making_none() -> Iterator[None]:
     """Let no server be made in this block: it would hold the PID file, and perhaps never end."""
 
-    def refuse(*_: object, **__: object) -> None:
-        raise _MakesAServer
+    make, is_importing = Server.__init__, True
 
-    make = Server.__init__
+    @functools.wraps(make)
+    def refuse(self: Server, *args: Any, **kwargs: Any) -> None:
+        if is_importing:
+            raise _MakesAServer
+        make(self, *args, **kwargs)  # a decorator of the class may have kept this function
+
     Server.__init__ = refuse  # type: ignore[method-assign]
     try:
         yield
     finally:
+        is_importing = False
         Server.__init__ = make  # type: ignore[method-assign]
 
 

@@ -111,9 +111,9 @@ def _run_daemon(wanted: Serving) -> None:
     with blaming(f"cannot make {served.__name__}", wanted.folder):
         daemon = served(**arguments)  # type: ignore[arg-type]
     require_made(daemon)
-    with contextlib.closing(daemon):
-        if database is None or _connect(database, daemon):
-            daemon.start_daemon()
+    given = daemon._given_database
+    if given is None or given is not database or _connect(given, daemon):
+        daemon.start_daemon()
     logger.info("%s stopped in order", served.__name__)
 
 
@@ -128,12 +128,13 @@ def _connect(database: Database, daemon: Server) -> bool:
         daemon.signal_handler(signum, frame)
         raise KeyboardInterrupt
 
-    try:
-        with handling(stop):
+    with contextlib.ExitStack() as stack:
+        stack.callback(daemon.close)
+        with handling(stop), contextlib.suppress(KeyboardInterrupt):
             database.connect()
-    except KeyboardInterrupt:
-        return False
-    return True
+            stack.pop_all()  # start_daemon() will close it
+            return True
+    return False
 
 
 def _tell(error: Exception, options: argparse.Namespace) -> None:
@@ -141,9 +142,10 @@ def _tell(error: Exception, options: argparse.Namespace) -> None:
     line = redact(reason(error))
     bug = error.__cause__ if isinstance(error, CodeFault) else None
     is_logged = bool(logging.getLogger().handlers)  # else the error output would have it twice
+    level = _level(options, line)
     if is_logged:
-        logger.error("%s", line, exc_info=bug)
-    if not (is_logged and _sees_the_log()):
+        logger.log(level, "%s", line, exc_info=bug)
+    if not (is_logged and _sees_the_log(level)):
         where = "" if bug is None else "; the log has the traceback"
         print(f"serve: {line}{where}", file=sys.stderr, flush=True)
     if options.service is not None:
@@ -151,8 +153,16 @@ def _tell(error: Exception, options: argparse.Namespace) -> None:
         last_words.write(options.service, line + redact(trace), system=options.system)
 
 
-def _sees_the_log() -> bool:
-    """Tell whether the error output has the log as well: one terminal, one file, one journal."""
+def _level(options: argparse.Namespace, line: str) -> int:
+    """Return ERROR, but less if a service fails as it has just failed: no mail for each attempt."""
+    name = options.service
+    if name is not None and last_words.are_repeated(name, line, system=options.system):
+        return logging.WARNING
+    return logging.ERROR
+
+
+def _sees_the_log(level: int) -> bool:
+    """Tell whether the error output has such a record as well: one terminal, file or journal."""
     try:
         streams = sys.stdout.fileno(), sys.stderr.fileno()
         if sys.platform == "win32":  # there, all pipes are the same to samestat()
@@ -162,6 +172,6 @@ def _sees_the_log() -> bool:
             return False
     except (OSError, ValueError):  # no terminal, or what stands in for one
         return False
-    return logger.isEnabledFor(logging.ERROR) and any(
-        sink.title == "console" and sink.level <= logging.ERROR for sink in living.all_sinks()
+    return logger.isEnabledFor(level) and any(
+        sink.title == "console" and sink.level <= level for sink in living.all_sinks()
     )

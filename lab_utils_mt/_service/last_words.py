@@ -24,6 +24,7 @@ logger = logging.getLogger("lab_utils_mt.service")
 
 _FOLDER = "lab_utils_mt"
 _FILE = "last_words.txt"
+_SHORT_TIME = datetime.timedelta(minutes=10)  # a start that has to wait for a database takes two
 _LONGEST = 16_000  # characters; of a longer text the end is left out
 
 
@@ -81,6 +82,20 @@ def read(name: str, *, system: bool = False) -> str | None:
     except OSError:
         return None
     return "\n".join(_printable(line) for line in text.split("\n")) or None
+
+
+def are_repeated(name: str, text: str, *, system: bool = False) -> bool:
+    """Tell whether a service has left the same reason a short time ago, at its last attempt.
+
+    Whoever starts it again does so every minute at the latest.
+    """
+    time, _, reason = (read(name, system=system) or "").partition(": ")
+    if reason.split("\n", 1)[0] != _printable(text.split("\n", 1)[0]):
+        return False
+    with contextlib.suppress(ValueError, TypeError):
+        age = datetime.datetime.now().astimezone() - datetime.datetime.fromisoformat(time)
+        return age < _SHORT_TIME
+    return False
 
 
 def forget(name: str, *, system: bool = False) -> None:

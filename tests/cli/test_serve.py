@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import re
 import signal
@@ -99,6 +100,49 @@ def test_a_signal_stops_it_while_it_waits_for_its_database(project: Project, nam
     assert "it.pid" not in project.files()
 
 
+def test_a_decorator_may_keep_the_constructor(project: Project) -> None:
+    """What must not run at import is still the constructor afterwards."""
+    project.write(
+        "thermometer.py",
+        f"""
+def counted(cls):
+    make = cls.__init__
+    def init(self, *args, **kwargs):
+        print("counted", flush=True)
+        make(self, *args, **kwargs)
+    cls.__init__ = init
+    return cls
+
+{THERMOMETER.replace("class Thermometer", "@counted" + chr(10) + "class Thermometer")}""",
+    )
+    with project.start(TARGET, "--config", "server.ini") as running:
+        assert ask(running.port(), "read") == "4.2"
+        done = running.stop()
+    assert (done.status, done.errors) == (0, "")
+    assert "counted" in done.output
+
+
+def test_a_server_may_keep_its_database_for_later(project: Project) -> None:
+    """One that it does not give to ours need not be up, and close() runs once."""
+    project.write(
+        "thermometer.py",
+        thermometer(
+            "def __init__(self, config_file, database):",
+            "    super().__init__(config_file)",
+            "    self.store = database",
+            "def close(self):",
+            "    super().close()",
+            "    print('closed', flush=True)",
+        ),
+    )
+    project.write("database.ini", "[Overall]\ndsn = host=127.0.0.1 port=1 dbname=x user=me\n")
+    words = (TARGET, "--config", "server.ini", "--database", "database.ini")
+    with project.start(*words) as running:
+        done = running.stop()
+    assert (done.status, done.errors) == (0, ""), done
+    assert done.output.count("closed") == 1
+
+
 def test_paths_are_relative_to_the_folder(
     project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -184,6 +228,21 @@ def test_a_service_leaves_why_it_did_not_start(project: Project, service: str) -
 
     project.start(TARGET, "--config", "server.ini", "--service", service).stop()
     assert last_words.read(service) is None
+
+
+def test_a_service_that_fails_as_before_raises_no_new_alarm(project: Project, service: str) -> None:
+    """Systemd and Windows try again without end: a mail for each attempt would be a flood."""
+    words = ("thermometer:Oven", "--service", service)
+    assert "ERROR" in project.serve(*words).output
+    again = project.serve(*words).output
+    assert "WARNING" in again
+    assert "ERROR" not in again
+    path = last_words.place(service)
+    old = datetime.datetime.now().astimezone() - datetime.timedelta(minutes=11)
+    _, _, reason = path.read_text(encoding="utf-8").partition(": ")
+    path.write_text(f"{old.isoformat(' ', 'seconds')}: {reason}", encoding="utf-8")
+    assert "ERROR" in project.serve(*words).output
+    assert "ERROR" in project.serve("thermometer:Stove", *words[1:]).output
 
 
 def test_a_service_leaves_the_traceback_of_a_bug(project: Project, service: str) -> None:
