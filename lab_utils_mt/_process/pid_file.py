@@ -86,11 +86,12 @@ def require_replaceable(path: str) -> None:
     """
     try:
         refuse_unless_ours(path, os.lstat(path))
-        head = patiently(lambda: _head(path))
+        head = patiently(lambda: _head(path)).strip(b"\0 \r\n")
     except FileNotFoundError:
         return
-    # Other programs write the number alone; after a power failure a file can be empty, or zeros.
-    if head.strip(b"\0\r\n") and not head[:1].isdigit():
+    # Other programs write the number alone, zc.lockfile (of lab_utils 0.5.4) after a blank; after a
+    # power failure a file can be empty, or zeros.
+    if head and not head[:1].isdigit():
         raise LockError(f"{path} is no PID file, and would be lost: choose another PID file")
 
 

@@ -547,7 +547,8 @@ def test_a_file_of_another_kind_is_kept(path, content):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\r\n", bytes(12), b"17\n", b"4711;elsewhere\n", b"17;h\xff"]
+    "content",
+    [b"", b"\r\n", bytes(12), b"17\n", b"4711;elsewhere\n", b" 4711;lab\n", b"17;h\xff"],
 )
 def test_what_a_killed_server_left_is_replaced(lock, path, content):
     """Also what is left of it after a power failure, and what other programs write."""
