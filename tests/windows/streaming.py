@@ -89,11 +89,15 @@ def stream(
 def end_marked(mark: str) -> list[str]:
     """Kill the processes of a run, and return their command lines; those that end just now may."""
     deadline = time.monotonic() + _GRACE
-    while (found := _marked(mark)) and time.monotonic() < deadline:
+    while _left_behind(found := _marked(mark)) and time.monotonic() < deadline:
         time.sleep(0.05)
     for pid in found:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+    return _left_behind(found)
+
+
+def _left_behind(found: Mapping[int, str]) -> list[str]:
     return [words for words in found.values() if not words.endswith(_DESKTOP)]
 
 
