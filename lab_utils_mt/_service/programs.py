@@ -44,10 +44,10 @@ def ask(words: Sequence[str], *, timeout: float) -> Answer:
         timeout: Seconds after which it is ended.
 
     Raises:
-        LabUtilsError: It is not there, or did not come to its end.
+        LabUtilsError: It is not there, or did not come to its end, or has no place for an answer.
     """
     # Files and no pipes: what the program has started may hold those open for ever.
-    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+    with _file() as output, _file() as errors:
         try:
             status = subprocess.call(  # noqa: S603  (its words are checked by the callers)
                 [_place(words[0]), *words[1:]],
@@ -66,6 +66,21 @@ def ask(words: Sequence[str], *, timeout: float) -> Answer:
             said = " ".join(words)
             raise LabUtilsError(f"{said!r} did not end in {timeout:g} s; try it by hand") from None
         return Answer(status, _text(output), _text(errors))
+
+
+def nothing_from(program: str) -> str:
+    """Say why a program that ended well has said nothing, and what to do."""
+    return f"{program} said nothing: if the disk of the temporary folder is full, make room there"
+
+
+def _file() -> IO[bytes]:
+    try:
+        return tempfile.TemporaryFile()
+    except OSError as error:
+        raise LabUtilsError(
+            f"no place for the answers of other programs: {error.strerror or error}; make room in"
+            " the temporary folder"
+        ) from error
 
 
 def _place(program: str) -> str:

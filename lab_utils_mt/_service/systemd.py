@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,23 +18,20 @@ from ..exceptions import LabUtilsError
 from . import last_words
 from .description import Service, check_name
 from .lingering import lingering
-from .programs import Answer, ask
+from .programs import Answer, ask, nothing_from
 from .supervision import State
+from .systemd_advice import advice, rights
 from .unit import MARK, unit_text
 
 _SHORT = 30.0  # s; for what systemd only notes
 _START = 150.0  # s; the unit's TimeoutStartSec, and some
-_STOP = 90.0  # s; systemd's own limit, should somebody have taken ours out of the unit
+_STOP = 24 * 3600.0  # s; systemd itself, and Ctrl-C, end the wait sooner
+_LOOK = 0.2  # s between two looks at a service that stops
 _LINES = "200"  # of the journal
 
-_NO_BUS = (
-    "Failed to connect to bus", "scope bus via", "Failed to get D-Bus connection", "Host is down",
-)  # fmt: skip
-_NO_SYSTEMD = ("System has not been booted with systemd", "has no systemctl")
-_NO_RIGHTS = ("Interactive authentication required", "Access denied", "Permission denied")
 _PROPERTIES = (
     "LoadState", "ActiveState", "SubState", "Result", "MainPID", "NRestarts", "StatusText",
-    "StateChangeTimestamp", "UnitFileState", "FragmentPath",
+    "StateChangeTimestamp", "UnitFileState", "FragmentPath", "Job",
 )  # fmt: skip
 
 
@@ -84,8 +82,10 @@ class Systemd:
         except LabUtilsError as error:
             words = last_words.read(name, system=self.system)
             if words is None or words == before:
-                raise LabUtilsError(f"{error}; '{self._say('logs', name)}' may tell why") from error
-            raise LabUtilsError(f"{name} did not start: {words.splitlines()[0]}") from error
+                told = f"{error}; '{self._say('logs', name)}' may tell why"
+            else:
+                told = f"{name} did not start: {words.splitlines()[0]}"
+            raise LabUtilsError(told + self._tried_again(name)) from error
         return [line]
 
     def _start(self, name: str) -> str:
@@ -95,6 +95,13 @@ class Systemd:
             raise LabUtilsError(f"it came up, and did not stay: {state.lines[0]}")
         return state.lines[0]
 
+    def _tried_again(self, name: str) -> str:
+        """Say that systemd goes on trying to start a service, if it does."""
+        with contextlib.suppress(LabUtilsError):
+            if self._show(name)["SubState"].startswith("auto-restart"):
+                return f"; it is tried again every 10 s until '{self._say('stop', name)}'"
+        return ""
+
     def stop(self, name: str) -> list[str]:
         """Stop a service in order, and wait until it has; tell if systemd had to use force.
 
@@ -102,12 +109,24 @@ class Systemd:
             LabUtilsError: It cannot be stopped.
         """
         did_run = self.status(name).runs
-        limit = self._stop_limit(name)
-        self._systemctl("stop", f"{name}.service", timeout=limit)
-        result = self._show(name)["Result"]
+        result = self._stop(name)["Result"]
         if did_run and result not in {"", "success"}:
             return [f"{name} is stopped, but did not stop in order: {result}"]
         return [f"{name} is stopped"]
+
+    def _stop(self, name: str) -> dict[str, str]:
+        """Stop a service, and wait until it has; return how it is then."""
+        # How long that may take is between systemd and the daemon, which asks it for more time.
+        self._systemctl("stop", "--no-block", f"{name}.service")
+        deadline = time.monotonic() + _STOP
+        while (found := self._show(name))["Job"] not in {"", "0"} and time.monotonic() < deadline:
+            time.sleep(_LOOK)
+        if found["ActiveState"] not in {"inactive", "failed"}:
+            raise LabUtilsError(
+                f"{name} has not stopped, or was started again meanwhile: {_how(found)}; say it"
+                " again"
+            )
+        return found
 
     def status(self, name: str) -> State:
         """Return how a service is.
@@ -133,8 +152,8 @@ class Systemd:
             LabUtilsError: There is none of that name, it is not ours, or it cannot be stopped.
         """
         self._require_ours(name)
-        limit = self._stop_limit(name)
-        self._systemctl("disable", "--now", f"{name}.service", timeout=limit)
+        self._stop(name)
+        self._systemctl("disable", f"{name}.service")
         path = self._path(name)
         with _writing(path, self.system):
             path.unlink(missing_ok=True)
@@ -171,6 +190,8 @@ class Systemd:
         asked = f"--property={','.join(_PROPERTIES)}"
         output = self._systemctl("show", asked, f"{name}.service").output
         found = dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
+        if not found.get("LoadState"):
+            raise LabUtilsError(nothing_from("systemctl show"))
         return {key: found.get(key, "") for key in _PROPERTIES}
 
     def _systemctl(self, *words: str, timeout: float = _SHORT, needed: bool = True) -> Answer:
@@ -178,42 +199,17 @@ class Systemd:
         try:
             answer = ask(command, timeout=timeout)
         except LabUtilsError as error:
-            raise LabUtilsError(self._advice(str(error)) or str(error)) from error
+            raise LabUtilsError(advice(str(error), self.system) or str(error)) from error
         if answer.status and needed:
             raise LabUtilsError(
-                self._advice(answer.errors) or f"systemctl {words[0]}: {answer.complaint}"
+                advice(answer.errors, self.system) or f"systemctl {words[0]}: {answer.complaint}"
             )
         return answer
-
-    def _advice(self, complaint: str) -> str:
-        """Say what to do about a complaint, if that is known."""
-        if any(words in complaint for words in _NO_RIGHTS):
-            return _rights(self.system)
-        unreachable = any(words in complaint for words in _NO_BUS)
-        if unreachable and not self.system and Path("/run/systemd/system").is_dir():
-            return (
-                "systemd knows no session of this user: log in as this user itself, not by su or"
-                " sudo, or use --system"
-            )
-        if unreachable or any(words in complaint for words in _NO_SYSTEMD):
-            return (
-                "systemd does not run on this computer: let what starts programs here run"
-                " 'lab-utils-mt serve'"
-            )
-        return ""
 
     # --- unit files ------------------------------------------------------------------------
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{check_name(name)}.service"
-
-    def _stop_limit(self, name: str) -> float:
-        """Return for how long systemd may take to stop a service: as long as its unit allows."""
-        for line in self._text(name).splitlines():
-            key, _, value = line.partition("=")
-            if key == "TimeoutStopSec" and value.isdecimal():
-                return float(value) + _SHORT
-        return _STOP + _SHORT
 
     def _text(self, name: str) -> str:
         path = self._path(name)
@@ -234,7 +230,7 @@ class Systemd:
                 )
             raise LabUtilsError(f"{path} is there, and not ours: choose another name")
         found = self._show(name)
-        if found["LoadState"] not in {"not-found", ""}:
+        if found["LoadState"] != "not-found":
             where = found["FragmentPath"] or found["LoadState"]
             raise LabUtilsError(f"systemd has a unit {name} already, {where}: choose another name")
 
@@ -247,7 +243,7 @@ class Systemd:
                 f"{self._path(name)} was not written by lab_utils_mt: use systemctl for it"
             )
         found = self._show(name)
-        if found["LoadState"] not in {"not-found", ""}:
+        if found["LoadState"] != "not-found":
             raise LabUtilsError(f"{name} is another's unit: use systemctl for it")
         raise LabUtilsError(f"there is no service {name} {self._hint(name)}")
 
@@ -301,15 +297,9 @@ def _writing(path: Path, system: bool) -> Iterator[None]:
     try:
         yield
     except PermissionError as error:
-        raise LabUtilsError(f"cannot write {path}: {_rights(system)}") from error
+        raise LabUtilsError(f"cannot write {path}: {rights(system)}") from error
     except OSError as error:
         raise LabUtilsError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _rights(system: bool) -> str:
-    if system:
-        return "this needs the rights of root: say it again with sudo, or without --system"
-    return "this user has no right to it"
 
 
 def _unit_folder(system: bool) -> Path:

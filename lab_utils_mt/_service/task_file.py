@@ -90,8 +90,8 @@ def task_text(service: Service, user: str) -> str:
     for text in (str(service.python), str(service.folder), *service.serve_words()):
         if _REPLACED.search(text):
             raise ConfigError(
-                f"{text!r} cannot be written in a task, which has another meaning for %...% and"
-                " $(): rename it"
+                f"{text!r} cannot be written in a task, where %...% and $() mean something else:"
+                " rename it"
             )
     trigger, principal = (_AT_BOOT, _AS_SYSTEM) if service.system else (_AT_LOGON, _AS_USER)
     texts = {

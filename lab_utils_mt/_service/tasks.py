@@ -17,12 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .._config import read_section
-from .._settings import ServerSettings
+from .._settings import AFTER_STOP_TIMEOUT, ServerSettings
 from ..exceptions import ConfigError, LabUtilsError
 from . import last_words
 from .description import Service, check_name
 from .log_tail import log_tail
-from .programs import Answer, ask
+from .programs import Answer, ask, nothing_from
 from .supervision import State, Telephone
 from .task_file import service_of, task_text
 from .unit import stop_timeout_if_known
@@ -30,7 +30,6 @@ from .unit import stop_timeout_if_known
 _FOLDER = "lab_utils_mt"  # of tasks: what is in it is ours
 _SHORT = 30.0  # s
 _START = 60.0  # s; for Python to start, and a database to answer
-_REST = 15.0  # s; of the stop, after stop_timeout
 _LOOK = 0.2  # s between two looks at a daemon
 _RUNS = '"267009"'  # SCHED_S_TASK_RUNNING, the last result of a task that runs, in all languages
 _RIGHTS = "if that is a matter of rights, open the terminal with 'Run as administrator'"
@@ -141,7 +140,7 @@ class Tasks:
 
     def _wait_for_end(self, service: Service) -> bool:
         # It answers no more as soon as it begins to stop: its commands still run then.
-        deadline = time.monotonic() + stop_timeout_if_known(service) + _REST
+        deadline = time.monotonic() + stop_timeout_if_known(service) + AFTER_STOP_TIMEOUT
         while self._telephone.answers(service) or self._runs(service.name):
             if time.monotonic() >= deadline:
                 return False
@@ -149,7 +148,10 @@ class Tasks:
         return True
 
     def _runs(self, name: str) -> bool:
-        return _RUNS in self._query(name, "/V", "/FO", "CSV", "/NH").output
+        answer = self._query(name, "/V", "/FO", "CSV", "/NH")
+        if not answer.status and not answer.output.strip():
+            raise LabUtilsError(nothing_from("schtasks"))
+        return _RUNS in answer.output
 
     def _service(self, name: str) -> Service:
         answer = self._query(name, "/XML")

@@ -69,7 +69,7 @@ RestartPreventExitStatus=2
 
 # SIGTERM goes to the daemon alone: it stops in order, what it has started too. Running commands
 # get its stop_timeout ($stop_timeout s), the rest of the stop $rest s; then all of it is killed. If
-# its stop_timeout is longer meanwhile, the daemon asks for that.
+# its stop_timeout has been made longer since, the daemon asks for more.
 KillMode=mixed
 TimeoutStopSec=$stop
 """)

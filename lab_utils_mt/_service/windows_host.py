@@ -25,6 +25,7 @@ import win32api  # type: ignore[import-untyped]
 import win32service
 import win32serviceutil
 
+from .._settings import AFTER_STOP_TIMEOUT
 from ..exceptions import LabUtilsError
 from . import last_words, windows_keys
 from .description import Service
@@ -34,9 +35,8 @@ assert sys.platform == "win32", "only Windows has these services"
 _LOOK = 0.1  # s between two looks at the daemon
 _TELL = 1.0  # s between two reports that something still goes on
 _HINT = 10_000  # ms within which Windows may expect the next report
-_REST = 30.0  # s; for the rest of the stop, after stop_timeout; then the process is ended
 _AWAITED = 30.0  # s; Windows itself gives a new process that long
-_LAST = 5.0  # s for the process to end once all is told
+_LAST = 5.0  # s within which Windows is told of the end
 _SPECIFIC = 1066  # the exit code of Windows that says: look at the service's own
 _NOT_A_SERVICE = 1063
 _BEFORE_SHUTDOWN = 0x100  # SERVICE_ACCEPT_PRESHUTDOWN; a mere shutdown leaves 5 s for all services
@@ -181,8 +181,9 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
             self._tell_end()
         finally:
             self.stage.told.set()
-        # The process ends meanwhile; unless a thread of the lab's keeps it, and what it holds open.
-        time.sleep(_LAST)
+        # Meanwhile the process ends by itself, with what runs at its exit. If a thread of the lab's
+        # keeps it, and what it holds open, it is ended here.
+        time.sleep(AFTER_STOP_TIMEOUT)
         os._exit(self.stage.status)
 
     def _watch_start(self) -> None:
@@ -205,7 +206,7 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
                 self._see_it_stop()
 
     def _see_it_stop(self) -> None:
-        daemon, deadline = self.stage.daemon(), time.monotonic() + _REST
+        daemon, deadline = self.stage.daemon(), time.monotonic() + AFTER_STOP_TIMEOUT
         if daemon is not None:
             daemon.signal_handler(signal.SIGTERM, None)
             deadline += daemon.stop_timeout
@@ -215,7 +216,7 @@ class LabService(win32serviceutil.ServiceFramework):  # type: ignore[misc]
                 self._give_up()
 
     def _give_up(self) -> None:
-        text = f"it did not stop within {_REST:g} s after stop_timeout: ended by force"
+        text = f"it did not stop within {AFTER_STOP_TIMEOUT} s after stop_timeout: ended by force"
         last_words.write(self.stage.service.name, text, system=True)
         self._tell_end()
         os._exit(self.stage.status)

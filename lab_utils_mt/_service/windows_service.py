@@ -17,12 +17,12 @@ from typing import Any
 
 import pywintypes
 import servicemanager
-import win32evtlog
 import win32evtlogutil
 import win32service
 
+from .._settings import AFTER_STOP_TIMEOUT
 from ..exceptions import LabUtilsError
-from . import last_words, windows_keys
+from . import last_words, windows_events, windows_keys
 from .description import Service
 from .log_tail import log_tail
 from .programs import ask
@@ -32,12 +32,13 @@ from .unit import stop_timeout_of
 assert sys.platform == "win32", "only Windows has these services"
 
 _START = 120.0  # s; for Python to start, and a database to answer
-_REST = 45.0  # s; more than the service itself takes for its stop, after stop_timeout
+# s after stop_timeout that the computer waits before it shuts down: longer than the service itself,
+# which then ends by force what does not stop.
+_REST = AFTER_STOP_TIMEOUT + 20.0
 _SILENCE = 30.0  # s; a service that stops gives a sign of life each second
 _LOOK = 0.2  # s
 _RESTARTS = (5_000, 30_000, 60_000)  # ms after the first, the second and every later fault
 _FORGIVEN = 24 * 3600  # s without a fault, after which the next one is the first again
-_EVENTS = 50
 
 _BEFORE_SHUTDOWN = win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO
 _NO_FILE = 2
@@ -126,14 +127,18 @@ class NativeServices:
         )
 
     def stop(self, name: str) -> list[str]:
-        """Stop a service in order, and wait until it has.
+        """Stop a service in order, and wait until it has; tell if it did not end in order.
 
         Raises:
             LabUtilsError: It did not stop, or the user may not.
         """
         windows_keys.stored(name)
+        before = last_words.read(name, system=True)
         with _opened(name, win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS) as handle:
             _stop(name, handle)
+        words = last_words.read(name, system=True)
+        if words is not None and words != before:
+            return [f"{name} is stopped, but did not stop in order: {words.splitlines()[0]}"]
         return [f"{name} is stopped"]
 
     def status(self, name: str) -> State:
@@ -173,7 +178,7 @@ class NativeServices:
             LabUtilsError: There is none of that name, or it is not ours.
         """
         service = windows_keys.stored(name)
-        return [*_events(name), *log_tail(service)]
+        return [*windows_events.newest(name), *log_tail(service)]
 
 
 # --- install -------------------------------------------------------------------------------
@@ -184,9 +189,10 @@ def _require_found() -> None:
     # -I: without PYTHONPATH and the packages of one user, which that account has not.
     answer = ask([sys.executable, "-I", "-c", f"import {__package__}.windows_host"], timeout=_START)
     if answer.status:
+        reason = (answer.errors.strip() or f"status {answer.status}").splitlines()[-1]
         raise LabUtilsError(
             "services do not find lab_utils_mt, or pywin32, as this user does: install them for all"
-            " users of this computer, or in a virtual environment"
+            f" users of this computer, or in a virtual environment ({reason})"
         )
 
 
@@ -328,22 +334,3 @@ def _how(found: dict[str, int]) -> str:
     if found["CurrentState"] == win32service.SERVICE_STOPPED and status not in _WELL:
         return f"{state}, with status {status}"
     return state
-
-
-def _events(name: str) -> list[str]:
-    """Return the newest entries of the event log about a service, the oldest of them first."""
-    flags = win32evtlog.EVENTLOG_BACKWARDS_READ | win32evtlog.EVENTLOG_SEQUENTIAL_READ
-    found: list[str] = []
-    source = windows_keys.event_source(name)
-    with contextlib.suppress(pywintypes.error):
-        log = win32evtlog.OpenEventLog(None, "Application")
-        try:
-            while len(found) < _EVENTS and (records := win32evtlog.ReadEventLog(log, flags, 0)):
-                found += [
-                    f"{record.TimeGenerated}: {' '.join(record.StringInserts or ())}"
-                    for record in records
-                    if record.SourceName == source
-                ]
-        finally:
-            win32evtlog.CloseEventLog(log)
-    return found[:_EVENTS][::-1]

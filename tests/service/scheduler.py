@@ -71,6 +71,8 @@ elif verb == "/End":
     end()
 elif verb == "/Delete":
     task.unlink()
+elif "/V" in sys.argv and os.environ.get("LAB_TASKS_MUTE"):
+    pass
 elif "/V" in sys.argv:
     result = 267009 if runs() else 0
     sys.stdout.write(f'"LAB","{title}","N/A","Bereit","Interaktiv","01.01.2026","{result}","me"\n')

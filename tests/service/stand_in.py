@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,10 @@ with open(os.path.join(place, "calls"), "a", encoding="utf-8") as file:
 with open(os.path.join(place, "answers"), encoding="utf-8") as file:
     answers = json.load(file)
 verb = next((word for word in words if word in answers), "")
-output, errors, status, hang = answers.get(verb, ("", "", 0, False))
+output, errors, status, hang, then = answers.get(verb, ("", "", 0, False, {{}}))
+if then:
+    with open(os.path.join(place, "answers"), "w", encoding="utf-8") as file:
+        json.dump({{**answers, **then}}, file)
 time.sleep(600 if hang else 0)
 sys.stdout.write(output)
 sys.stderr.write(errors)
@@ -31,7 +35,7 @@ class StandIns:
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._folder = folder
-        self._answers: dict[str, tuple[str, str, int, bool]] = {}
+        self._answers: dict[str, tuple[str, str, int, bool, dict[str, Any]]] = {}
         self.answer("")
         monkeypatch.setenv("PATH", str(folder) + os.pathsep + os.environ.get("PATH", ""))
 
@@ -46,7 +50,18 @@ class StandIns:
         self, verb: str, output: str = "", errors: str = "", status: int = 0, *, hang: bool = False
     ) -> None:
         """Let a call with this word in it be answered so, or not at all."""
-        self._answers[verb] = (output, errors, status, hang)
+        self._answers[verb] = (output, errors, status, hang, {})
+        self._write()
+
+    def after(self, verb: str, *outputs: str) -> None:
+        """Let ``show`` be answered so, one after the other, once a call with this word came."""
+        then: dict[str, Any] = {}
+        for output in reversed(outputs):
+            then = {"show": (output, "", 0, False, then)}
+        self._answers[verb] = ("", "", 0, False, then)
+        self._write()
+
+    def _write(self) -> None:
         (self._folder / "answers").write_text(json.dumps(self._answers), encoding="utf-8")
 
     def calls(self) -> list[list[str]]:

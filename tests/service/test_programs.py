@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,15 @@ def test_one_that_is_not_there_is_told() -> None:
     """By its name alone."""
     with pytest.raises(LabUtilsError, match=r"this computer has no nobody-has-this$"):
         ask(["nobody-has-this"], timeout=60)
+
+
+def test_a_temporary_folder_that_takes_no_file_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it is not there; it may also be full."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    with pytest.raises(LabUtilsError, match=r"^no place for the answers of other programs: No s"):
+        ask([sys.executable, "-c", ""], timeout=60)
 
 
 @pytest.mark.skipif(sys.platform != "win32", reason="only Windows looks in the current folder")

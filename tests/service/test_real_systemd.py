@@ -103,6 +103,8 @@ def test_a_daemon_that_dies_at_its_start_leaves_its_reason(
     assert (status, output, len(errors.splitlines())) == (1, "", 1)
     assert errors.startswith("service: oven did not start: ")
     assert "it imports 'nobody_has_this', which is not there" in errors
+    tried = "; it is tried again every 10 s until 'lab-utils-mt service stop oven'\n"
+    assert errors.endswith(tried)
     status, output, _ = run(capsys, "status", "oven")
     assert status == 3
     assert "it ended: " in output
@@ -110,6 +112,18 @@ def test_a_daemon_that_dies_at_its_start_leaves_its_reason(
     assert run(capsys, "stop", "oven")[0] == 0
     assert run(capsys, "remove", "oven")[0] == 0
     assert last_words.read("oven") is None
+
+
+def test_words_that_make_no_sense_are_not_tried_again(
+    systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A start says no such thing then."""
+    run(capsys, *INSTALL, "--folder", str(project(tmp_path / "lab")))
+    beside(tmp_path, "ExecStart=\nExecStart=/bin/sh -c 'exit 2'\n")
+    status, _, errors = run(capsys, "start", "oven")
+    assert (status, errors.endswith("service logs oven' may tell why\n")) == (1, True)
+    assert "tried again" not in errors
+    assert run(capsys, "remove", "oven")[0] == 0
 
 
 def test_a_stop_by_force_is_told(

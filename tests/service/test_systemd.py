@@ -31,6 +31,8 @@ RUNS = (
     "NRestarts=2\nStatusText=Oven listens on localhost:1507\nUnitFileState=enabled\n"
     "StateChangeTimestamp=Mon 2026-11-23 05:00:00 UTC\n"
 )
+STOPS = RUNS.replace("=active", "=deactivating").replace("=running", "=stop-sigterm")
+STOPPED = "LoadState=loaded\nActiveState=inactive\nSubState=dead\nResult=success\nMainPID=0\n"
 BY = "scope bus via local transport"  # in the words of systemd 257
 FAILED = (
     "LoadState=loaded\nActiveState=failed\nSubState=failed\nResult=exit-code\nMainPID=0\n"
@@ -173,6 +175,7 @@ def test_start_stop_and_remove_are_what_one_would_type(
 ) -> None:
     """A start after too many failed ones is a new beginning."""
     before = len(systemctl(programs))
+    programs.after("stop", STOPPED)
     assert installed.start("oven")[0].startswith("oven: active (running)")
     assert installed.stop("oven") == ["oven is stopped"]
     assert installed.remove("oven") == [f"removed {units / 'oven.service'}"]
@@ -180,12 +183,66 @@ def test_start_stop_and_remove_are_what_one_would_type(
     assert told == [
         ["reset-failed", "oven.service"],
         ["start", "oven.service"],
-        ["stop", "oven.service"],
-        ["disable", "--now", "oven.service"],
+        ["stop", "--no-block", "oven.service"],
+        ["stop", "--no-block", "oven.service"],
+        ["disable", "oven.service"],
         ["daemon-reload"],
         ["reset-failed", "oven.service"],
     ]
     assert not list(units.iterdir())
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+def test_a_stop_is_waited_for_as_long_as_systemd_waits(
+    installed: Systemd, programs: StandIns, units: Path, verb: str
+) -> None:
+    """However long that is: a daemon may have asked it for more time than its unit says."""
+    job = "Job=815\n"
+    programs.after("stop", RUNS + job, STOPS + job, STOPS + job, STOPPED + "Job=\n")
+    before = len(systemctl(programs))
+    getattr(installed, verb)("oven")
+    told = [call[0] for call in systemctl(programs)[before:]]
+    assert told[told.index("stop") :][:5] == ["stop", "show", "show", "show", "show"]
+    assert (units / "oven.service").exists() == (verb == "stop")
+
+
+@pytest.mark.parametrize("verb", ["stop", "remove"])
+def test_a_service_that_is_started_again_meanwhile_is_not_told_to_be_stopped(
+    installed: Systemd, programs: StandIns, units: Path, verb: str
+) -> None:
+    """Nor is its unit taken away, or kept from starting with the computer."""
+    programs.after("stop", STOPS + "Job=815\n", RUNS + "Job=\n")
+    with pytest.raises(LabUtilsError, match=r"^oven has not stopped, .*: active \(running\) since"):
+        getattr(installed, verb)("oven")
+    assert (units / "oven.service").exists()
+    assert not [call for call in systemctl(programs) if call[0] == "disable"]
+
+
+def test_a_start_that_is_tried_again_is_told_with_how_to_end_that(
+    installed: Systemd, programs: StandIns
+) -> None:
+    """systemd tries without end, unless the daemon ended with status 2."""
+    programs.answer("start", errors="Job for oven.service failed\n", status=1)
+    tried = "; it is tried again every 10 s until 'lab-utils-mt service stop oven'"
+    waits = FAILED.replace("=failed", "=activating", 1).replace("=failed", "=auto-restart")
+    for shown, end in ((waits, tried), (FAILED, "")):
+        programs.answer("show", shown)
+        with pytest.raises(LabUtilsError) as caught:
+            installed.start("oven")
+        assert str(caught.value).endswith(f"service logs oven' may tell why{end}")
+
+
+def test_an_answer_without_a_word_is_no_answer(
+    installed: Systemd, programs: StandIns, tmp_path: Path
+) -> None:
+    """The disk of the temporary folder is full, for example: nothing is known then."""
+    programs.answer("show", "")
+    said = "^systemctl show said nothing: if the disk of the temporary folder is full, make room"
+    for verb in (installed.stop, installed.status, installed.remove):
+        with pytest.raises(LabUtilsError, match=said):
+            verb("oven")
+    with pytest.raises(LabUtilsError, match=said):
+        installed.install(a_service(tmp_path / "lab", name="other"))
 
 
 def test_a_failed_start_tells_the_daemons_last_words(
@@ -236,6 +293,9 @@ def test_without_a_journal_the_last_words_are_told_all_the_same(
         (True, "Failed to connect to bus: Host is down", "systemd does not run on this computer"),
         (True, "Failed: Interactive authentication required.", "the rights of root: .* with sudo"),
         (True, "Failed to reload daemon: Access denied", "the rights of root"),
+        (True, "Failed to connect to bus: Permission denied", "the rights of root"),
+        (False, "Failed to reload daemon: Permission denied", "this user has no right to it"),
+        (False, "Failed to connect to bus: Permission denied", "systemd (does not run|knows no)"),
         (False, "Failed to connect to bus: No medium found", "systemd (does not run|knows no)"),
         (False, f"Failed to connect to user {BY}: $DBUS_", "systemd (does not run|knows no)"),
         (False, "something new\nand more", r"systemctl [a-z-]+: something new$"),

@@ -24,6 +24,7 @@ from lab_utils_mt._service import last_words
 from lab_utils_mt._service.supervision import Telephone
 from lab_utils_mt._service.task_file import service_of, task_text
 from lab_utils_mt._service.tasks import Tasks
+from lab_utils_mt._settings import AFTER_STOP_TIMEOUT
 from lab_utils_mt.exceptions import ConfigError, LabUtilsError
 
 SPACE = "{http://schemas.microsoft.com/windows/2004/02/mit/task}"
@@ -99,7 +100,7 @@ def test_what_the_task_scheduler_would_replace_is_refused(
     tmp_path: Path, name: str, part: str
 ) -> None:
     """It has no way to write such a name."""
-    with pytest.raises(ConfigError, match=r"which has another meaning for %\.\.\.% and"):
+    with pytest.raises(ConfigError, match=r"where %\.\.\.% and \$\(\) mean something else"):
         task_text(a_service(tmp_path, **{part: tmp_path / name / "x"}), "me")
 
 
@@ -261,6 +262,50 @@ def test_a_daemon_that_does_not_stop_is_ended(tasks: Tasks, tmp_path: Path) -> N
     (line,) = tasks.stop("oven")
     assert line == "oven was ended by force, for its daemon did not stop by itself"
     assert tasks.remove("oven") == ["removed the task \\lab_utils_mt\\oven"]
+
+
+class Clock:
+    """A time that passes only while somebody sleeps."""
+
+    now = 0.0
+
+    def monotonic(self) -> float:
+        """Return it."""
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Let it pass."""
+        self.now += seconds
+
+
+@not_there
+def test_a_stop_gets_the_time_that_a_daemon_may_take(
+    tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beyond stop_timeout: for threads that are cut, a database, the last log records."""
+    clock = Clock()
+    monkeypatch.setattr("lab_utils_mt._service.tasks.time", clock)
+    limit = 3 + AFTER_STOP_TIMEOUT
+    slow = Telephone(answers=lambda service: clock.now < limit - 1, quit=lambda service: True)
+    folder = project(tmp_path / "lab", f"{settings()}stop_timeout = 3\n")
+    tasks.install(a_service(folder, config=folder / "server.ini"))
+    assert Tasks(system=False, telephone=slow).stop("oven") == ["oven is stopped"]
+    assert clock.now == pytest.approx(limit - 1, abs=0.5)
+
+
+@not_there
+def test_an_answer_without_a_word_does_not_end_a_wait(
+    tasks: Tasks, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk of the temporary folder is full, for example: the daemon may still run."""
+    pid_file = tmp_path / "daemon.pid"
+    folder = project(tmp_path / "lab", f"{settings()}pid_file_name = {pid_file}\n")
+    tasks.install(a_service(folder, config=folder / "server.ini"))
+    tasks.start("oven")
+    monkeypatch.setenv("LAB_TASKS_MUTE", "1")
+    with pytest.raises(LabUtilsError, match=r"^schtasks said nothing: if the disk of the temp"):
+        tasks.stop("oven")
+    wait_until(lambda: not pid_file.exists(), "the end of the daemon")
 
 
 @not_there

@@ -242,6 +242,7 @@ def test_a_package_that_services_do_not_find_is_told_at_once(
     status, output, errors = run(capsys, "install", *words)
     assert (status, output, len(errors.splitlines())) == (1, "", 1)
     assert "services do not find lab_utils_mt, or pywin32, as this user does: install" in errors
+    assert "(ModuleNotFoundError: No module named 'lab_utils_mt')" in errors
     assert f"there is no service {name}" in run(capsys, "status", name)[2]
 
 
@@ -272,8 +273,11 @@ def test_a_fault_at_the_stop_is_told_and_does_not_start_it_again(
     )
     assert run(capsys, "start", name)[0] == 0
     with opened(name) as handle:
-        assert run(capsys, "stop", name)[0] == 0
+        status, output, _ = run(capsys, "stop", name)
         found = win32service.QueryServiceStatusEx(handle)
+    assert status == 0
+    assert output.startswith(f"{name} is stopped, but did not stop in order: ")
+    assert "the door does not close" in output
     assert found["Win32ExitCode"] == found["ServiceSpecificExitCode"] == 0
     status, output, _ = run(capsys, "status", name)
     assert status == 3
@@ -298,7 +302,31 @@ def test_a_thread_that_goes_on_keeps_no_process(
     with contextlib.closing(process_of(int(output.split()[-1]))) as process:
         assert run(capsys, "stop", name)[0] == 0
         # Wine itself, unlike Windows, ends it after a minute.
-        assert win32event.WaitForSingleObject(process, 30_000) == win32event.WAIT_OBJECT_0
+        assert win32event.WaitForSingleObject(process, 45_000) == win32event.WAIT_OBJECT_0
+
+
+def test_what_runs_at_the_exit_is_not_cut(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, name: str, port: int
+) -> None:
+    """Such as a magnet that is ramped down, or an embedded database that stops."""
+    install(capsys, name, tmp_path, port)
+    (tmp_path / "oven.py").write_text(
+        "import atexit, time\n"
+        "from pathlib import Path\n"
+        "from lab_utils_mt.socket_comm import Server\n"
+        "class Oven(Server):\n"
+        "    pass\n"
+        "def cool_down() -> None:\n"
+        "    time.sleep(8)\n"
+        "    Path('cold').touch()\n"
+        "atexit.register(cool_down)\n",
+        encoding="utf-8",
+    )
+    _, output, _ = run(capsys, "start", name)
+    with contextlib.closing(process_of(int(output.split()[-1]))) as process:
+        assert run(capsys, "stop", name)[0] == 0
+        assert win32event.WaitForSingleObject(process, 45_000) == win32event.WAIT_OBJECT_0
+    assert (tmp_path / "cold").exists()
 
 
 def process_of(number: int) -> Any:
