@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,9 @@ import pytest
 from daemons import Stage, serving
 
 pytest_plugins = ["canaries", "leaks", "original", "postgres"]
+
+# A shell lets what it starts in the background ignore Ctrl-C, and all that this starts, too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
