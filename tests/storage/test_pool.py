@@ -311,7 +311,10 @@ STATES: dict[str, tuple[Callable[[Any], object], Callable[[Any], object]]] = {
     ),
     "advisory lock": (
         lambda session: session.cursor().execute("SELECT pg_advisory_lock(1)"),
-        lambda session: ask(session, "SELECT count(*) FROM pg_locks WHERE locktype='advisory'"),
+        lambda session: ask(
+            session,
+            "SELECT count(*) FROM pg_locks WHERE locktype='advisory' AND pid = pg_backend_pid()",
+        ),
     ),
     "listen": (
         lambda session: session.cursor().execute("LISTEN news"),
