@@ -21,6 +21,16 @@ def test_that_fails(): assert 1 == 2
 """
 
 
+FAILS_ONCE = """
+from pathlib import Path
+def test_that_fails_once():
+    been = Path(__file__).with_name("been")
+    if not been.exists():
+        been.touch()
+        raise RuntimeError("the first time")
+"""
+
+
 def test_what_a_program_leaves_is_ended(world: World) -> None:
     """It holds the output open, and is named; the exit status stays."""
     said: list[str] = []
@@ -50,3 +60,14 @@ def test_a_failure_on_windows_is_a_failure_here(world: World, tmp_path: Path) ->
     assert result.passed == 1, said
     assert len(result.failed) == 1
     assert "test_that_fails" in result.failed[0]
+
+
+def test_a_failure_that_does_not_come_again_is_told(world: World, tmp_path: Path) -> None:
+    """All tests share one server of Wine: what passes alone has not failed."""
+    (tmp_path / "tests").mkdir()
+    file = tmp_path / "tests" / "test_it.py"
+    file.write_text(FAILS_ONCE, encoding="utf-8")
+    said: list[str] = []
+    result = Suite(world, 120, said.append, {}, tmp_path).run([[file]], 2)
+    assert (result.passed, result.failed) == (1, []), said
+    assert [line for line in said if line.startswith("passed when it ran alone: ")]
