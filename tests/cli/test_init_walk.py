@@ -162,9 +162,9 @@ def test_the_cmd_file_runs_it_from_anywhere(place: Place) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="this is Linux's")
 def test_its_unit_is_the_one_that_service_install_writes(place: Place, tmp_path: Path) -> None:
-    """Word for word; systemctl agrees to everything here."""
+    """Word for word; systemctl agrees to everything here, and knows no such unit yet."""
     for name in ("systemctl", "loginctl"):
-        (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")
+        (tmp_path / name).write_text("#!/bin/sh\necho LoadState=not-found\n", encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     words = ["-m", "lab_utils_mt", "service", "install", "mein_ofen", *shlex.split(place.serve)[1:]]
     path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
