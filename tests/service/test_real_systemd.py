@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -126,19 +127,28 @@ def test_words_that_make_no_sense_are_not_tried_again(
     assert run(capsys, "remove", "oven")[0] == 0
 
 
+@contextlib.contextmanager
+def busy(
+    place: Path, folder: Path, capsys: pytest.CaptureFixture[str], command: str
+) -> Iterator[None]:
+    """Run a service that is in the middle of a command, with a second for its stop."""
+    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
+    run(capsys, *INSTALL, "--folder", str(folder))
+    beside(place, "TimeoutStopSec=1\n")
+    assert run(capsys, "start", "oven")[0] == 0
+    port = int(run(capsys, "status", "oven")[1].splitlines()[1].rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
+        sock.sendall(f"{command}\n".encode())
+        wait_until((folder / "begun").exists, "the command")
+        yield
+
+
 def test_a_stop_by_force_is_told(
     systemd: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Here after a second, by a file beside the unit: the daemon cannot ask for more."""
     folder = project(tmp_path / "lab")
-    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
-    run(capsys, *INSTALL, "--folder", str(folder))
-    beside(tmp_path, "TimeoutStopSec=1\n")
-    assert run(capsys, "start", "oven")[0] == 0
-    port = int(run(capsys, "status", "oven")[1].splitlines()[1].rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
-        sock.sendall(b"burn 60\n")
-        wait_until((folder / "begun").exists, "the command")
+    with busy(tmp_path, folder, capsys, "burn 60"):
         said = "oven is stopped, but did not stop in order: timeout\n"
         assert run(capsys, "stop", "oven") == (0, said, "")
     assert run(capsys, "stop", "oven") == (0, "oven is stopped\n", "")
@@ -150,14 +160,7 @@ def test_a_daemon_gets_the_time_that_it_asks_for(
 ) -> None:
     """Its stop_timeout may be longer than when the unit was written."""
     folder = project(tmp_path / "lab", "host = 127.0.0.1\nport = 0\nstop_timeout = 60\n")
-    (folder / "oven.py").write_text(BAKERY, encoding="utf-8")
-    run(capsys, *INSTALL, "--folder", str(folder))
-    beside(tmp_path, "TimeoutStopSec=1\n")
-    assert run(capsys, "start", "oven")[0] == 0
-    port = int(run(capsys, "status", "oven")[1].splitlines()[1].rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), TIMEOUT) as sock:
-        sock.sendall(b"bake 4\n")
-        wait_until((folder / "begun").exists, "the command")
+    with busy(tmp_path, folder, capsys, "bake 4"):
         assert run(capsys, "stop", "oven") == (0, "oven is stopped\n", "")
     assert (folder / "baked").exists()
     assert run(capsys, "remove", "oven")[0] == 0
